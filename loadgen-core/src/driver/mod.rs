@@ -1,0 +1,1 @@
+//! How bytes and time reach a worker: `epoll` for real, `sim` for tests.

@@ -1,0 +1,1 @@
+//! The loop: one worker, its connections, its pacers.

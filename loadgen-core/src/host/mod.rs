@@ -1,0 +1,1 @@
+//! The machine the generator runs on: CPUs it may use, CPU time it used.

@@ -1,0 +1,1 @@
+//! When the next request is due: closed loop, fixed and Poisson arrivals.

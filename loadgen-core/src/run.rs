@@ -1,0 +1,1 @@
+//! A run: workers, control thread, handle.

@@ -1,0 +1,129 @@
+//! What to ask next, and whom: the other half of the contract with a protocol.
+//!
+//! A [`Scenario`] is shared by all workers and makes one [`Workload`] for each. Like sessions,
+//! workloads must never read a clock, open a socket or start a thread.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::protocol::{Session, Tables, Ticket};
+
+/// An address a connection can be made to; opaque to the protocol's state machines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A unix stream socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A place requests must go to: a group of URLs, a server, a partition leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The name in the results document.
+    pub name: String,
+    /// Its addresses; connections are dealt over them round-robin. Never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// Its share of the connections and of the rate, relative to the other routes. At least 1.
+    pub weight: u32,
+}
+
+/// A position in the list of routes.
+pub type RouteId = usize;
+
+/// What a workload answers when asked for a request.
+#[derive(Debug)]
+pub enum Next<R> {
+    /// Send this.
+    Ready(R),
+    /// Nothing to ask on this route now; ask again after a reply or a little later.
+    Idle,
+    /// Nothing to ask any more, on any route: this worker is finished.
+    Done,
+}
+
+/// What one worker asks. Made in the worker's thread, never shared.
+pub trait Workload {
+    /// The protocol state of one connection.
+    type Session: Session;
+
+    /// The routes, when they changed since the last call; same length and order as before. A
+    /// connection whose endpoint is gone from its route drains, closes and connects anew.
+    fn routes_changed(&mut self) -> Option<Vec<Route>> {
+        None
+    }
+
+    /// The session of a new connection. `conn` numbers connections over the whole run, from 0,
+    /// and stays the same when one is opened anew.
+    fn open(&mut self, route: RouteId, conn: u32) -> Self::Session;
+
+    /// Request number `n` of this worker, for `route`, on `conn`.
+    fn next(&mut self, route: RouteId, conn: u32, n: u64) -> Next<Request<Self>>;
+
+    /// A reply brought feedback. What it returns is sent on the same connection before anything
+    /// else, outside pacing, and counts as a request of its own.
+    fn feedback(
+        &mut self,
+        _route: RouteId,
+        _conn: u32,
+        _feedback: Feedback<Self>,
+    ) -> Option<Request<Self>> {
+        None
+    }
+
+    /// A connection died with these requests in flight, oldest first.
+    fn lost(&mut self, _route: RouteId, _conn: u32, _tickets: &[Ticket]) {}
+
+    /// What the protocol wants to say in `protocol_details`, at the end of the run.
+    fn details(&mut self) -> Value {
+        Value::Null
+    }
+}
+
+/// The request type of a workload.
+pub type Request<W> = <<W as Workload>::Session as Session>::Request;
+/// The feedback type of a workload.
+pub type Feedback<W> = <<W as Workload>::Session as Session>::Feedback;
+
+/// A whole run's work: shared by the workers, made by a protocol's `plan`.
+pub trait Scenario: Send + Sync + 'static {
+    /// What one worker asks.
+    type Workload: Workload;
+
+    /// The protocol's closed tables.
+    fn tables(&self) -> Arc<Tables>;
+
+    /// Where connections go. Never empty.
+    fn routes(&self) -> Vec<Route>;
+
+    /// The workload of worker `worker` of `workers`.
+    fn workload(&self, worker: usize, workers: usize) -> Self::Workload;
+
+    /// How many requests a connection carries before it is closed by us; `None`: no limit.
+    /// 1 means each request connects first, and its service time starts there.
+    fn requests_per_connection(&self) -> Option<u64> {
+        None
+    }
+
+    /// What goes into `plan.<protocol>` of the document.
+    fn plan(&self) -> Value {
+        Value::Null
+    }
+
+    /// Adds up what the workers' [`Workload::details`] said.
+    fn details(&self, workers: Vec<Value>) -> Value {
+        workers.into_iter().find(|v| !v.is_null()).unwrap_or(Value::Null)
+    }
+}

@@ -1,0 +1,2 @@
+//! The one `loadgen` binary.
+fn main() {}
