@@ -1,1 +1,225 @@
 //! When the next request is due: closed loop, fixed and Poisson arrivals.
+//!
+//! A [`Schedule`] maps the numbers of requests to ticks after the epoch. It is a value: it must
+//! never read a clock, and it forgives nothing: a request that is late stays due at its own tick.
+
+use crate::time::Tick;
+use crate::workload::Random;
+
+/// The law of the arrivals in an open loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Equal gaps.
+    Fixed,
+    /// Exponential gaps: independent users.
+    Poisson,
+}
+
+impl Arrival {
+    /// The name in the results document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
+/// What makes a request due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pacing {
+    /// A completion on the same connection.
+    Closed,
+    /// The clock.
+    Open {
+        /// Requests per second in total, over all workers and routes.
+        rate_per_s: f64,
+        /// Their law.
+        arrival: Arrival,
+    },
+}
+
+/// How a due request of a route finds its connection in an open loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// The connection of the worker with the fewest requests in flight.
+    Pool,
+    /// Request *n* belongs to connection *n* mod connections, whatever its neighbours do.
+    Pinned,
+}
+
+impl Dispatch {
+    /// The name in the results document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Pinned => "pinned",
+        }
+    }
+}
+
+/// One part of a route's arrivals: those of one worker, or of one pinned connection.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    epoch: Tick,
+    head: Tick,
+    law: Law,
+}
+
+#[derive(Clone, Debug)]
+enum Law {
+    /// Request `number` of the route is due at (`number` + `phase`) × `period_ns`.
+    Fixed { number: u64, stride: u64, phase: f64, period_ns: f64 },
+    /// The sum of exponential gaps so far.
+    Poisson { sum_ns: f64, mean_ns: f64, random: Random },
+}
+
+/// Which part of a route's arrivals a [`Schedule`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its number among the parts of the route, from 0.
+    pub index: u64,
+    /// How many parts the route has.
+    pub of: u64,
+    /// Fraction of a period, 0 to 1, by which the route is shifted against the other routes.
+    pub phase: f64,
+}
+
+impl Schedule {
+    /// The arrivals of `part` of a route that gets `rate_per_s` in total, from `epoch` on.
+    ///
+    /// Fixed: request *n* of the route is due at (*n* + phase) ÷ rate, and the part takes
+    /// *n* ≡ index (mod of). Poisson: each part is an independent process at rate ÷ of, seeded
+    /// by `seed` and the part; together they are one process at the whole rate.
+    #[must_use]
+    pub fn new(arrival: Arrival, rate_per_s: f64, part: Part, seed: u64, epoch: Tick) -> Self {
+        let of = part.of.max(1);
+        let law = match arrival {
+            Arrival::Fixed => Law::Fixed {
+                number: part.index,
+                stride: of,
+                phase: part.phase,
+                period_ns: 1e9 / rate_per_s,
+            },
+            Arrival::Poisson => Law::Poisson {
+                sum_ns: 0.0,
+                mean_ns: 1e9 / rate_per_s * of as f64,
+                random: Random::new(seed ^ Random::new(part.index + 1).next_u64()),
+            },
+        };
+        let mut schedule = Self { epoch, head: Tick::NEVER, law };
+        schedule.advance(true);
+        schedule
+    }
+
+    /// When the next request that was not taken yet is due.
+    #[must_use]
+    #[inline]
+    pub fn head(&self) -> Tick {
+        self.head
+    }
+
+    /// Takes the request at the head.
+    #[inline]
+    pub fn take(&mut self) -> Tick {
+        let taken = self.head;
+        self.advance(false);
+        taken
+    }
+
+    fn advance(&mut self, first: bool) {
+        let offset_ns = match &mut self.law {
+            Law::Fixed { number, stride, phase, period_ns } => {
+                if !first {
+                    *number += *stride;
+                }
+                // Below 2^53 ns (104 days) the product is exact to a nanosecond.
+                (*number as f64 + *phase) * *period_ns
+            }
+            Law::Poisson { sum_ns, mean_ns, random } => {
+                *sum_ns += random.exponential(*mean_ns);
+                *sum_ns
+            }
+        };
+        self.head = self.epoch.after(offset_ns as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(phase: f64) -> Part {
+        Part { index: 0, of: 1, phase }
+    }
+
+    #[test]
+    fn fixed_arrivals_are_a_function_of_their_number() {
+        let mut one = Schedule::new(Arrival::Fixed, 3.0, whole(0.0), 1, Tick(100));
+        let ticks: Vec<u64> = (0..4).map(|_| one.take().0).collect();
+        assert_eq!(ticks, [100, 333_333_433, 666_666_766, 1_000_000_100]);
+    }
+
+    #[test]
+    fn parts_interleave_to_the_whole() {
+        let mut all: Vec<u64> = Vec::new();
+        for index in 0..3 {
+            let part = Part { index, of: 3, phase: 0.5 };
+            let mut schedule = Schedule::new(Arrival::Fixed, 1e6, part, 1, Tick(0));
+            all.extend((0..100).map(|_| schedule.take().0));
+        }
+        all.sort_unstable();
+        let expected: Vec<u64> = (0..300).map(|n| n * 1000 + 500).collect();
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn no_drift_after_a_billion_requests() {
+        let part = Part { index: 1_000_000_000, of: 1_000_000_000, phase: 0.0 };
+        let mut schedule = Schedule::new(Arrival::Fixed, 1e6, part, 1, Tick(0));
+        assert_eq!(schedule.take().0, 1_000_000_000_000);
+        assert_eq!(schedule.take().0, 2_000_000_000_000);
+    }
+
+    #[test]
+    fn parts_of_a_poisson_route_are_different_and_repeatable() {
+        let make = |index| {
+            let part = Part { index, of: 2, phase: 0.0 };
+            let mut s = Schedule::new(Arrival::Poisson, 1000.0, part, 42, Tick(0));
+            (0..5).map(|_| s.take().0).collect::<Vec<_>>()
+        };
+        assert_ne!(make(0), make(1));
+        assert_eq!(make(0), make(0));
+    }
+
+    /// Kolmogorov–Smirnov: the gaps of the merged parts against the exponential law.
+    #[test]
+    fn merged_poisson_parts_have_exponential_gaps() {
+        let rate_per_s = 50_000.0;
+        let mut all: Vec<u64> = Vec::new();
+        for index in 0..4 {
+            let part = Part { index, of: 4, phase: 0.0 };
+            let mut s = Schedule::new(Arrival::Poisson, rate_per_s, part, 7, Tick(0));
+            while s.head() < Tick(1_000_000_000) {
+                all.push(s.take().0);
+            }
+        }
+        all.sort_unstable();
+        let mut gaps: Vec<f64> = all.windows(2).map(|w| (w[1] - w[0]) as f64).collect();
+        gaps.sort_by(f64::total_cmp);
+        let n = gaps.len() as f64;
+        assert!((n - rate_per_s).abs() < 5.0 * rate_per_s.sqrt(), "{n} arrivals in a second");
+        let mean_ns = 1e9 / rate_per_s;
+        let mut distance: f64 = 0.0;
+        for (i, gap) in gaps.iter().enumerate() {
+            let law = 1.0 - (-gap / mean_ns).exp();
+            let low = (law - i as f64 / n).abs();
+            let high = (law - (i as f64 + 1.0) / n).abs();
+            distance = distance.max(low).max(high);
+        }
+        // 1.63 / sqrt(n): the 1 % point of the KS statistic.
+        assert!(distance < 1.63 / n.sqrt(), "distance {distance}");
+    }
+}

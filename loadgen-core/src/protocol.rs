@@ -97,8 +97,8 @@ pub enum Cause {
     NoLocalPort,
     /// Bytes came that answer no request.
     Unsolicited,
-    /// Still unanswered when the run was stopped.
-    Abandoned,
+    /// A part of a reply that must be seen whole is larger than the receive buffer.
+    TooLarge,
     /// Another error of the operating system.
     Os(i32),
     /// An entry of the protocol's own table ([`Tables::causes`]).
@@ -120,7 +120,7 @@ impl Cause {
             Self::FdLimit => "fd_limit",
             Self::NoLocalPort => "no_local_port",
             Self::Unsolicited => "unsolicited",
-            Self::Abandoned => "abandoned",
+            Self::TooLarge => "too_large",
             Self::Os(errno) => return format!("os_{errno}"),
             Self::Protocol(id) => {
                 let row = tables.causes.get(usize::from(id)).copied().unwrap_or("unknown");
@@ -142,6 +142,8 @@ pub struct Tables {
     pub statuses: Vec<Status>,
     /// The names of the causes, without the prefix.
     pub causes: &'static [&'static str],
+    /// The status of a request that no reply answers: it is complete when it is written.
+    pub written: u16,
 }
 
 /// Why a session gave up on its connection. The engine closes it and fails what is in flight.

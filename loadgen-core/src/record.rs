@@ -1,1 +1,0 @@
-//! What is counted, once, by one worker.

@@ -1,0 +1,305 @@
+//! What is counted, once, by one worker.
+//!
+//! A [`Recorder`] belongs to one worker and fills one [`Set`] at a time; at every boundary of the
+//! run's [`Window`] it hands the full set to the control thread, which adds them up
+//! ([`Aggregate`]). It must never lock, format (failures excepted) or read a clock: every event
+//! brings its stamp.
+
+mod aggregate;
+mod cells;
+mod errors;
+mod set;
+
+use std::sync::Arc;
+
+use crossbeam_queue::SegQueue;
+
+pub use aggregate::{Aggregate, RowSum, Times, WorkerSum, IntervalSum};
+pub use cells::{Cells, HIGHEST_NS, sum_histogram};
+pub use errors::{ErrorEntry, ErrorTable};
+pub use set::{Counts, Kind, Row, Set, Stage};
+
+use crate::protocol::{Cause, Phase, Tables};
+use crate::time::Tick;
+
+/// When the pieces of a run begin and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When all workers begin to send.
+    pub epoch: Tick,
+    /// When the measured window begins: the epoch and the warm-up.
+    pub begin: Tick,
+    /// When it ends; [`Tick::NEVER`] while that is not known.
+    pub end: Tick,
+    /// Length of an interval, ns.
+    pub interval_ns: u64,
+}
+
+impl Window {
+    /// Before a run has an epoch.
+    #[must_use]
+    pub fn unknown(interval_ns: u64) -> Self {
+        let never = Tick::NEVER;
+        Self { epoch: never, begin: never, end: never, interval_ns: interval_ns.max(1) }
+    }
+
+    /// Whether a request intended at `tick` belongs to the measured window.
+    #[must_use]
+    #[inline]
+    pub fn holds(&self, tick: Tick) -> bool {
+        tick >= self.begin && tick < self.end
+    }
+
+    fn stage_at(&self, tick: Tick) -> (Stage, Tick) {
+        let slice = |from: Tick, to: Tick| {
+            let index = tick.since(from) / self.interval_ns;
+            let until = from.after((index + 1).saturating_mul(self.interval_ns)).min(to);
+            (u32::try_from(index).unwrap_or(u32::MAX), until)
+        };
+        if tick < self.epoch {
+            (Stage::Connect, self.epoch)
+        } else if tick < self.begin {
+            (Stage::Warmup, slice(self.epoch, self.begin).1)
+        } else if tick < self.end {
+            let (index, until) = slice(self.begin, self.end);
+            (Stage::Measure(index), until)
+        } else {
+            (Stage::Drain, Tick::NEVER)
+        }
+    }
+}
+
+/// Full sets on their way to the control thread, and empty ones on their way back.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// Filled by workers.
+    pub full: SegQueue<Box<Set>>,
+    /// Cleared by the control thread.
+    pub spare: SegQueue<Box<Set>>,
+}
+
+/// The four stamps of a request and what answered it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// A position in [`Tables::ops`].
+    pub op: u8,
+    /// A position in [`Tables::statuses`].
+    pub status: u16,
+    /// Units that ended so.
+    pub units: u32,
+    /// Application bytes of the reply, where known.
+    pub payload_rx_bytes: Option<u64>,
+    /// When it was due.
+    pub intended: Tick,
+    /// When it was sent.
+    pub sent: Tick,
+    /// When the first byte of the reply came.
+    pub first: Tick,
+    /// When the last byte came.
+    pub last: Tick,
+    /// When the answered thing was made, for end-to-end latency.
+    pub origin: Option<Tick>,
+}
+
+/// One worker's counters.
+#[derive(Debug)]
+pub struct Recorder {
+    worker: usize,
+    open_loop: bool,
+    window: Window,
+    until: Tick,
+    set: Box<Set>,
+    statuses: usize,
+    exchange: Arc<Exchange>,
+    errors: ErrorTable,
+}
+
+impl Recorder {
+    /// A recorder for `worker`. In a closed loop response and service time are the same and are
+    /// recorded once.
+    #[must_use]
+    pub fn new(
+        worker: usize,
+        open_loop: bool,
+        tables: &Tables,
+        window: Window,
+        exchange: Arc<Exchange>,
+    ) -> Self {
+        let statuses = tables.statuses.len();
+        let mut set = exchange.spare.pop().unwrap_or_default();
+        set.begin(worker, Stage::Connect, Tick(0), tables.ops.len() * statuses);
+        let errors = ErrorTable::default();
+        let until = window.epoch;
+        Self { worker, open_loop, window, until, set, statuses, exchange, errors }
+    }
+
+    /// The window as this worker knows it.
+    #[must_use]
+    #[inline]
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// When the current set ends: a reason to wake up.
+    #[must_use]
+    #[inline]
+    pub fn until(&self) -> Tick {
+        self.until
+    }
+
+    /// The epoch is known, or the end has moved. `at` is now.
+    pub fn set_window(&mut self, window: Window, at: Tick) {
+        self.turn(at);
+        self.window = window;
+        self.until = self.window.stage_at(self.set.start).1;
+        self.turn(at);
+    }
+
+    /// Time has come to `at`: hands over every set that has ended.
+    #[inline]
+    pub fn turn(&mut self, at: Tick) {
+        while at >= self.until {
+            self.rotate();
+        }
+    }
+
+    #[cold]
+    fn rotate(&mut self) {
+        let start = self.until;
+        let mut next = self.exchange.spare.pop().unwrap_or_default();
+        let (stage, until) = self.window.stage_at(start);
+        next.begin(self.worker, stage, start, self.set.index_len());
+        let mut full = std::mem::replace(&mut self.set, next);
+        full.end = start;
+        self.exchange.full.push(full);
+        self.until = until;
+    }
+
+    /// A request was sent. `intended` equals `sent` in a closed loop.
+    #[inline]
+    pub fn sent(&mut self, intended: Tick, sent: Tick, payload_tx_bytes: u64) {
+        self.turn(sent);
+        self.set.counts.sent += 1;
+        self.set.counts.payload_tx_bytes += payload_tx_bytes;
+        if self.window.holds(intended) {
+            self.set.counts.intended += 1;
+            if self.open_loop {
+                self.set.cells(Kind::Lag).record(sent.since(intended));
+            }
+        }
+    }
+
+    /// Bytes were handed to the socket.
+    #[inline]
+    pub fn wrote(&mut self, wire_bytes: u64) {
+        self.set.counts.wire_tx_bytes += wire_bytes;
+    }
+
+    /// Bytes came, `delay_ns` after the worker woke up.
+    #[inline]
+    pub fn received(&mut self, wire_bytes: u64, delay_ns: u64, at: Tick) {
+        self.turn(at);
+        self.set.counts.wire_rx_bytes += wire_bytes;
+        if self.window.holds(at) {
+            self.set.cells(Kind::Delay).record(delay_ns);
+        }
+    }
+
+    /// A request was answered.
+    #[inline]
+    pub fn answered(&mut self, answer: &Answer, error: bool) {
+        self.turn(answer.last);
+        let counts = &mut self.set.counts;
+        counts.completed += 1;
+        counts.units += u64::from(answer.units);
+        counts.error_replies += u64::from(error);
+        match answer.payload_rx_bytes {
+            Some(bytes) => counts.payload_rx_bytes += bytes,
+            None => counts.payload_rx_unknown = true,
+        }
+        let index = usize::from(answer.op) * self.statuses + usize::from(answer.status);
+        let row = self.set.row(index, answer.op, answer.status);
+        row.count += 1;
+        row.units += u64::from(answer.units);
+        if !self.window.holds(answer.intended) {
+            return;
+        }
+        row.response.record(answer.last.since(answer.intended));
+        self.set.cells(Kind::FirstByte).record(answer.first.since(answer.sent));
+        if self.open_loop {
+            self.set.cells(Kind::Service).record(answer.last.since(answer.sent));
+        }
+        if let Some(origin) = answer.origin {
+            self.set.cells(Kind::EndToEnd).record(answer.last.since(origin));
+        }
+    }
+
+    /// Further units of a reply ended with another status.
+    pub fn units(&mut self, op: u8, status: u16, units: u32) {
+        let index = usize::from(op) * self.statuses + usize::from(status);
+        self.set.counts.units += u64::from(units);
+        self.set.row(index, op, status).units += u64::from(units);
+    }
+
+    /// A request ended without a usable reply.
+    #[cold]
+    pub fn failed(&mut self, intended: Tick, sent: Tick, at: Tick) {
+        self.turn(at);
+        self.set.counts.failed += 1;
+        self.censor(intended, sent, at);
+    }
+
+    /// The run is over and this request is still in flight.
+    #[cold]
+    pub fn unanswered(&mut self, intended: Tick, sent: Tick, at: Tick) {
+        self.set.counts.unanswered += 1;
+        self.set.counts.unanswered_intended += u64::from(self.window.holds(intended));
+        self.censor(intended, sent, at);
+    }
+
+    /// The run is over and this request, due at `intended`, was never sent.
+    #[cold]
+    pub fn unsent(&mut self, intended: Tick, at: Tick) {
+        self.set.counts.unsent += 1;
+        if self.window.holds(intended) {
+            self.set.counts.unsent_intended += 1;
+            self.set.counts.intended += 1;
+            let age_ns = at.since(intended);
+            self.set.cells(Kind::CensoredResponse).record(age_ns);
+            self.set.cells(Kind::CensoredLag).record(age_ns);
+        }
+    }
+
+    fn censor(&mut self, intended: Tick, sent: Tick, at: Tick) {
+        if self.window.holds(intended) {
+            self.set.cells(Kind::CensoredResponse).record(at.since(intended));
+            if self.open_loop {
+                self.set.cells(Kind::CensoredService).record(at.since(sent));
+            }
+        }
+    }
+
+    /// A connection was established after `ns`.
+    pub fn connected(&mut self, ns: u64, at: Tick) {
+        self.turn(at);
+        self.set.cells(Kind::Connect).record(ns);
+    }
+
+    /// One more failure of a class; `detail` is asked for once per class.
+    #[cold]
+    pub fn error(&mut self, phase: Phase, cause: Cause, at: Tick, detail: impl FnOnce() -> String) {
+        self.errors.add(phase, cause, at, detail);
+    }
+
+    /// Hands over the last set, which ends at `at`, and gives back the failures.
+    #[must_use]
+    pub fn finish(mut self, at: Tick) -> ErrorTable {
+        self.turn(at);
+        self.set.end = at.max(self.set.start);
+        self.exchange.full.push(self.set);
+        self.errors
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The recorder against hand-counted runs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::*;
+use crate::protocol::{Outcome, Status};
+
+fn tables() -> Tables {
+    let status = |name, outcome| Status { name: Cow::Borrowed(name), outcome };
+    Tables {
+        protocol: "toy",
+        ops: vec![Cow::Borrowed("get"), Cow::Borrowed("put")],
+        statuses: vec![status("ok", Outcome::Ok), status("miss", Outcome::Empty)],
+        causes: &[],
+        written: 0,
+    }
+}
+
+fn window() -> Window {
+    Window { epoch: Tick(1000), begin: Tick(2000), end: Tick(4000), interval_ns: 1000 }
+}
+
+fn answer(status: u16, intended: u64, sent: u64, last: u64) -> Answer {
+    Answer {
+        op: 1,
+        status,
+        units: 2,
+        payload_rx_bytes: Some(10),
+        intended: Tick(intended),
+        sent: Tick(sent),
+        first: Tick(last - 1),
+        last: Tick(last),
+        origin: None,
+    }
+}
+
+fn collect(exchange: &Exchange, workers: usize, open_loop: bool) -> Aggregate {
+    let mut sum = Aggregate::new(workers, 1000, open_loop);
+    while let Some(set) = exchange.full.pop() {
+        sum.add(&set);
+    }
+    sum.finish();
+    sum
+}
+
+#[test]
+fn latency_goes_by_intended_and_rate_by_completion() {
+    let exchange = Arc::new(Exchange::default());
+    let mut rec = Recorder::new(0, true, &tables(), window(), Arc::clone(&exchange));
+    rec.connected(300, Tick(400));
+    // Warm-up, ends in the window: counts in the rate, not in latency.
+    rec.sent(Tick(1500), Tick(1500), 7);
+    rec.answered(&answer(0, 1500, 1500, 2100), false);
+    // In the window, in two different intervals.
+    rec.sent(Tick(2200), Tick(2250), 7);
+    rec.answered(&answer(0, 2200, 2250, 2900), false);
+    rec.sent(Tick(3000), Tick(3000), 7);
+    rec.answered(&answer(1, 3000, 3000, 3400), false);
+    rec.sent(Tick(3900), Tick(3950), 7);
+    rec.sent(Tick(3990), Tick(3990), 0);
+    rec.sent(Tick(3995), Tick(3995), 0);
+    // Intended in the window, ends in the drain: counts in latency, not in the rate.
+    rec.answered(&answer(0, 3900, 3950, 4700), false);
+    // Failed, unanswered and unsent ones count at their age.
+    rec.failed(Tick(3990), Tick(3990), Tick(5990));
+    rec.unanswered(Tick(3995), Tick(3995), Tick(6000));
+    rec.unsent(Tick(3999), Tick(6000));
+    rec.unsent(Tick(4001), Tick(6000));
+    let _ = rec.finish(Tick(6000));
+
+    let sum = collect(&exchange, 1, true);
+    assert_eq!(sum.total.sent, 6);
+    assert_eq!(sum.total.completed, 4);
+    assert_eq!(sum.total.failed, 1);
+    assert_eq!(sum.total.unanswered, 1);
+    assert_eq!(sum.total.unsent, 2);
+    assert_eq!(sum.total.unsent_intended, 1);
+    assert_eq!(sum.total.intended, 6);
+    assert_eq!(sum.window.completed, 3);
+    assert_eq!(sum.window.units, 6);
+    assert_eq!(sum.window.sent, 5);
+    assert_eq!(sum.response.answered.len(), 3);
+    assert_eq!(sum.response.censored.len(), 3);
+    assert_eq!(sum.response.answered.max(), 800);
+    assert_eq!(sum.service.as_ref().unwrap().answered.max(), 750);
+    assert_eq!(sum.lag.answered.len(), 5);
+    assert_eq!(sum.lag.censored.len(), 1);
+    assert_eq!(sum.connect.answered.len(), 1);
+    let row = &sum.rows[&(1, 0)];
+    assert_eq!((row.count, row.total_count, row.total_units), (2, 3, 6));
+    assert_eq!(sum.rows[&(1, 1)].response.max(), 400);
+    let completed: Vec<u64> = sum.intervals.iter().map(|i| i.counts.completed).collect();
+    assert_eq!(completed, [2, 1]);
+    assert_eq!(sum.intervals[0].response_ns.unwrap()[2], 700);
+    assert_eq!(sum.workers()[0].rates_per_s, [2e6, 1e6]);
+}
+
+#[test]
+fn a_silent_worker_still_hands_over_every_interval() {
+    let exchange = Arc::new(Exchange::default());
+    let tables = tables();
+    let unknown = Window::unknown(1000);
+    let mut busy = Recorder::new(0, false, &tables, unknown, Arc::clone(&exchange));
+    let mut idle = Recorder::new(1, false, &tables, unknown, Arc::clone(&exchange));
+    busy.set_window(window(), Tick(500));
+    idle.set_window(window(), Tick(500));
+    busy.sent(Tick(2500), Tick(2500), 0);
+    busy.answered(&answer(0, 2500, 2500, 3500), false);
+    let _ = busy.finish(Tick(4100));
+    let _ = idle.finish(Tick(4100));
+    let sum = collect(&exchange, 2, false);
+    assert_eq!(sum.intervals.len(), 2);
+    assert_eq!(sum.intervals[1].counts.completed, 1);
+    assert_eq!(sum.workers()[1].rates_per_s, [0.0, 0.0]);
+    assert!(sum.service.is_none());
+}
+
+#[test]
+fn an_early_end_shortens_the_last_interval() {
+    let exchange = Arc::new(Exchange::default());
+    let mut rec = Recorder::new(0, false, &tables(), window(), Arc::clone(&exchange));
+    rec.sent(Tick(2100), Tick(2100), 0);
+    rec.set_window(Window { end: Tick(2600), ..window() }, Tick(2650));
+    rec.answered(&answer(0, 2100, 2100, 2700), false);
+    let _ = rec.finish(Tick(2800));
+    let sum = collect(&exchange, 1, false);
+    assert_eq!(sum.window.completed, 0);
+    assert_eq!(sum.total.completed, 1);
+    assert_eq!(sum.response.answered.len(), 1);
+    assert_eq!(sum.intervals.len(), 1);
+    assert_eq!(sum.intervals[0].end, Tick(2600));
+}
+
+#[test]
+fn a_used_set_comes_back_empty() {
+    let exchange = Arc::new(Exchange::default());
+    let mut rec = Recorder::new(0, true, &tables(), window(), Arc::clone(&exchange));
+    rec.sent(Tick(2500), Tick(2600), 3);
+    rec.answered(&answer(1, 2500, 2600, 2900), true);
+    rec.turn(Tick(3000));
+    while let Some(mut set) = exchange.full.pop() {
+        set.clear();
+        exchange.spare.push(set);
+    }
+    let _ = rec.finish(Tick(5000));
+    let sum = collect(&exchange, 1, true);
+    assert_eq!(sum.total, Counts::default());
+    assert!(sum.rows.is_empty());
+    assert!(sum.response.answered.is_empty());
+}
