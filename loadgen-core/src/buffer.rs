@@ -125,6 +125,15 @@ impl Outbox {
         self.inserts.clear();
     }
 
+    /// Moves the content of `other` behind what is here.
+    pub fn append(&mut self, other: &mut Self) {
+        let shift = self.copied.len();
+        self.copied.append(&mut other.copied);
+        self.inserts.extend(
+            other.inserts.drain(..).map(|i| Insert { after: i.after + shift, region: i.region }),
+        );
+    }
+
     /// The whole content as one vector; for tests and for drivers without regions.
     #[must_use]
     pub fn flatten(&self) -> Vec<u8> {
