@@ -28,7 +28,9 @@ impl Region {
     /// kernel refuses the memfd, the region is sent by copying.
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
-        let file = (bytes.len() >= SEND_FILE_BYTES).then(|| seal(&bytes)).flatten();
+        let file = (bytes.len() >= SEND_FILE_BYTES)
+            .then(|| seal(&bytes))
+            .flatten();
         Self { bytes, file }
     }
 
@@ -82,7 +84,10 @@ impl Outbox {
     /// Appends a region: small ones are copied, those with a file are referenced.
     pub fn put_region(&mut self, region: &Region) {
         if region.file.is_some() {
-            self.inserts.push(Insert { after: self.copied.len(), region: region.clone() });
+            self.inserts.push(Insert {
+                after: self.copied.len(),
+                region: region.clone(),
+            });
         } else {
             self.copied.extend_from_slice(&region.bytes);
         }
@@ -109,7 +114,12 @@ impl Outbox {
     /// Bytes that would go out now.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.copied.len() + self.inserts.iter().map(|i| i.region.bytes.len()).sum::<usize>()
+        self.copied.len()
+            + self
+                .inserts
+                .iter()
+                .map(|i| i.region.bytes.len())
+                .sum::<usize>()
     }
 
     /// Whether there is nothing to send.
@@ -129,9 +139,10 @@ impl Outbox {
     pub fn append(&mut self, other: &mut Self) {
         let shift = self.copied.len();
         self.copied.append(&mut other.copied);
-        self.inserts.extend(
-            other.inserts.drain(..).map(|i| Insert { after: i.after + shift, region: i.region }),
-        );
+        self.inserts.extend(other.inserts.drain(..).map(|i| Insert {
+            after: i.after + shift,
+            region: i.region,
+        }));
     }
 
     /// The whole content as one vector; for tests and for drivers without regions.

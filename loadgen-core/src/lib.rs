@@ -29,4 +29,3 @@ pub mod run;
 
 #[cfg(feature = "cli")]
 pub mod cli;
-

@@ -71,9 +71,18 @@ pub struct Schedule {
 #[derive(Clone, Debug)]
 enum Law {
     /// Request `number` of the route is due at (`number` + `phase`) × `period_ns`.
-    Fixed { number: u64, stride: u64, phase: f64, period_ns: f64 },
+    Fixed {
+        number: u64,
+        stride: u64,
+        phase: f64,
+        period_ns: f64,
+    },
     /// The sum of exponential gaps so far.
-    Poisson { sum_ns: f64, mean_ns: f64, random: Random },
+    Poisson {
+        sum_ns: f64,
+        mean_ns: f64,
+        random: Random,
+    },
 }
 
 /// Which part of a route's arrivals a [`Schedule`] is.
@@ -109,7 +118,11 @@ impl Schedule {
                 random: Random::new(seed ^ Random::new(part.index + 1).next_u64()),
             },
         };
-        let mut schedule = Self { epoch, head: Tick::NEVER, law };
+        let mut schedule = Self {
+            epoch,
+            head: Tick::NEVER,
+            law,
+        };
         schedule.advance(true);
         schedule
     }
@@ -131,14 +144,23 @@ impl Schedule {
 
     fn advance(&mut self, first: bool) {
         let offset_ns = match &mut self.law {
-            Law::Fixed { number, stride, phase, period_ns } => {
+            Law::Fixed {
+                number,
+                stride,
+                phase,
+                period_ns,
+            } => {
                 if !first {
                     *number += *stride;
                 }
                 // Below 2^53 ns (104 days) the product is exact to a nanosecond.
                 (*number as f64 + *phase) * *period_ns
             }
-            Law::Poisson { sum_ns, mean_ns, random } => {
+            Law::Poisson {
+                sum_ns,
+                mean_ns,
+                random,
+            } => {
                 *sum_ns += random.exponential(*mean_ns);
                 *sum_ns
             }
@@ -152,7 +174,11 @@ mod tests {
     use super::*;
 
     fn whole(phase: f64) -> Part {
-        Part { index: 0, of: 1, phase }
+        Part {
+            index: 0,
+            of: 1,
+            phase,
+        }
     }
 
     #[test]
@@ -166,7 +192,11 @@ mod tests {
     fn parts_interleave_to_the_whole() {
         let mut all: Vec<u64> = Vec::new();
         for index in 0..3 {
-            let part = Part { index, of: 3, phase: 0.5 };
+            let part = Part {
+                index,
+                of: 3,
+                phase: 0.5,
+            };
             let mut schedule = Schedule::new(Arrival::Fixed, 1e6, part, 1, Tick(0));
             all.extend((0..100).map(|_| schedule.take().0));
         }
@@ -177,7 +207,11 @@ mod tests {
 
     #[test]
     fn no_drift_after_a_billion_requests() {
-        let part = Part { index: 1_000_000_000, of: 1_000_000_000, phase: 0.0 };
+        let part = Part {
+            index: 1_000_000_000,
+            of: 1_000_000_000,
+            phase: 0.0,
+        };
         let mut schedule = Schedule::new(Arrival::Fixed, 1e6, part, 1, Tick(0));
         assert_eq!(schedule.take().0, 1_000_000_000_000);
         assert_eq!(schedule.take().0, 2_000_000_000_000);
@@ -186,7 +220,11 @@ mod tests {
     #[test]
     fn parts_of_a_poisson_route_are_different_and_repeatable() {
         let make = |index| {
-            let part = Part { index, of: 2, phase: 0.0 };
+            let part = Part {
+                index,
+                of: 2,
+                phase: 0.0,
+            };
             let mut s = Schedule::new(Arrival::Poisson, 1000.0, part, 42, Tick(0));
             (0..5).map(|_| s.take().0).collect::<Vec<_>>()
         };
@@ -200,7 +238,11 @@ mod tests {
         let rate_per_s = 50_000.0;
         let mut all: Vec<u64> = Vec::new();
         for index in 0..4 {
-            let part = Part { index, of: 4, phase: 0.0 };
+            let part = Part {
+                index,
+                of: 4,
+                phase: 0.0,
+            };
             let mut s = Schedule::new(Arrival::Poisson, rate_per_s, part, 7, Tick(0));
             while s.head() < Tick(1_000_000_000) {
                 all.push(s.take().0);
@@ -210,7 +252,10 @@ mod tests {
         let mut gaps: Vec<f64> = all.windows(2).map(|w| (w[1] - w[0]) as f64).collect();
         gaps.sort_by(f64::total_cmp);
         let n = gaps.len() as f64;
-        assert!((n - rate_per_s).abs() < 5.0 * rate_per_s.sqrt(), "{n} arrivals in a second");
+        assert!(
+            (n - rate_per_s).abs() < 5.0 * rate_per_s.sqrt(),
+            "{n} arrivals in a second"
+        );
         let mean_ns = 1e9 / rate_per_s;
         let mut distance: f64 = 0.0;
         for (i, gap) in gaps.iter().enumerate() {

@@ -123,7 +123,11 @@ impl Cause {
             Self::TooLarge => "too_large",
             Self::Os(errno) => return format!("os_{errno}"),
             Self::Protocol(id) => {
-                let row = tables.causes.get(usize::from(id)).copied().unwrap_or("unknown");
+                let row = tables
+                    .causes
+                    .get(usize::from(id))
+                    .copied()
+                    .unwrap_or("unknown");
                 return format!("{}.{row}", tables.protocol);
             }
         };
@@ -229,13 +233,21 @@ impl<F> Progress<F> {
     /// `eaten` bytes are done with, more are needed.
     #[must_use]
     pub const fn more(eaten: usize) -> Self {
-        Self { eaten, discard: 0, done: None }
+        Self {
+            eaten,
+            discard: 0,
+            done: None,
+        }
     }
 
     /// `eaten` bytes are done with, the next `discard` need not be seen.
     #[must_use]
     pub const fn discard(eaten: usize, discard: u64) -> Self {
-        Self { eaten, discard, done: None }
+        Self {
+            eaten,
+            discard,
+            done: None,
+        }
     }
 }
 

@@ -1,1 +1,115 @@
-//! A run: workers, control thread, handle.
+//! Starting a run and holding on to it: the library's front door.
+//!
+//! [`start`] spawns a control thread and one thread per worker, and gives a [`Handle`]. Nothing
+//! here prints, ends the process or keeps global state; two runs in one process do not meet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Client, EngineOptions};
+use crate::results::{Caption, Document};
+use crate::workload::Scenario;
+
+/// Everything about a run that is not the protocol's.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The shape of the load.
+    pub engine: EngineOptions,
+    /// Worker threads; `None`: one per allowed CPU, never more than connections.
+    pub workers: Option<usize>,
+    /// CPUs the workers are pinned to, in order; `None`: chosen from the allowed ones. Named
+    /// ones must be allowed.
+    pub cpus: Option<Vec<u32>>,
+    /// Leave the workers to the scheduler.
+    pub unpinned: bool,
+    /// What the document says besides.
+    pub caption: Caption,
+}
+
+/// Why a run could not be started. Nothing was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The options contradict each other; the sentence names the option, the limit and the value.
+    Options(String),
+    /// The environment refuses what was asked for explicitly.
+    Environment(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Options(text) | Self::Environment(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// `connect`, `warmup`, `measure`, `drain` or `over`.
+    pub phase: &'static str,
+    /// Time in this phase.
+    pub elapsed: Duration,
+    /// Planned length of the phase, where there is one.
+    pub planned: Option<Duration>,
+    /// Requests completed so far, warm-up too.
+    pub completed: u64,
+    /// Requests failed so far.
+    pub failed: u64,
+    /// The planned number of requests, when the run stops by count.
+    pub requests: Option<u64>,
+    /// Completions per second in the last whole interval.
+    pub rate_per_s: Option<f64>,
+    /// Received payload in the last whole interval, bytes per second.
+    pub payload_rx_bytes_per_s: Option<f64>,
+    /// Median response time of the last interval, ns.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile of the same, ns.
+    pub p99_ns: Option<u64>,
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Handle {}
+
+impl Handle {
+    /// How far it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::default()
+    }
+
+    /// Asks it to stop sending; what is in flight is waited for briefly, and the document is
+    /// marked partial. Returns at once.
+    pub fn stop(&self) {}
+
+    /// Whether [`Handle::join`] would return at once.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        true
+    }
+
+    /// Waits for the end of the run.
+    #[must_use]
+    pub fn join(self) -> Document {
+        unreachable!("not built yet")
+    }
+}
+
+/// Starts `scenario` with the native engine.
+///
+/// # Errors
+/// [`StartError`], before anything was sent.
+pub fn start<S: Scenario>(scenario: S, options: Options) -> Result<Handle, StartError> {
+    start_client(Arc::new(crate::engine::Native(Arc::new(scenario))), options)
+}
+
+/// Starts any client, the native engine or a reference one.
+///
+/// # Errors
+/// [`StartError`], before anything was sent.
+pub fn start_client(_client: Arc<dyn Client>, _options: Options) -> Result<Handle, StartError> {
+    Ok(Handle {})
+}

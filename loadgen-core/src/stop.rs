@@ -31,7 +31,10 @@ impl Budget {
     #[must_use]
     pub fn new(requests: Option<u64>, workers: usize) -> Self {
         let remaining = AtomicU64::new(requests.unwrap_or(u64::MAX));
-        Self { remaining, share: workers.max(1) as u64 * 8 }
+        Self {
+            remaining,
+            share: workers.max(1) as u64 * 8,
+        }
     }
 
     /// Claims a block. It shrinks as the end comes near, so that no worker is left with a long
@@ -59,9 +62,11 @@ impl Budget {
 
     /// Gives back what a worker claimed and could not send.
     pub fn give_back(&self, block: u64) {
-        let _ = self.remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
-            (seen != u64::MAX).then(|| seen + block)
-        });
+        let _ = self
+            .remaining
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
+                (seen != u64::MAX).then(|| seen + block)
+            });
     }
 
     /// Whether everything was claimed.

@@ -124,7 +124,10 @@ pub trait Scenario: Send + Sync + 'static {
 
     /// Adds up what the workers' [`Workload::details`] said.
     fn details(&self, workers: Vec<Value>) -> Value {
-        workers.into_iter().find(|v| !v.is_null()).unwrap_or(Value::Null)
+        workers
+            .into_iter()
+            .find(|v| !v.is_null())
+            .unwrap_or(Value::Null)
     }
 }
 

@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use super::sockets::{SocketOptions, begin_connect, cause_of};
 use super::sys::{self, EpollEvent};
-use super::{Buffers, Driver, DriverStats, Event, Received, Sent, Slot, TcpInfo};
+use super::{Buffers, CpuUsed, Driver, DriverStats, Event, Received, Sent, Slot, TcpInfo};
 use crate::buffer::Outbox;
 use crate::protocol::Cause;
 use crate::time::{Clock, Tick};
@@ -215,7 +215,10 @@ impl Epoll {
 
     fn connected(&mut self, slot: Slot, flags: i32, readable: bool) -> Option<(Slot, Event)> {
         let conn = &mut self.conns[slot];
-        let error = conn.socket.as_ref().and_then(|s| s.take_error().ok().flatten());
+        let error = conn
+            .socket
+            .as_ref()
+            .and_then(|s| s.take_error().ok().flatten());
         if let Some(error) = error {
             self.close(slot, false);
             return Some((slot, Event::ConnectFailed(cause_of(&error))));
@@ -238,7 +241,9 @@ impl Epoll {
         let conn = &mut self.conns[slot];
         let worth = self.low_water && conn.skip != u64::MAX && conn.skip >= LOW_WATER_FROM_BYTES;
         let wanted = if worth {
-            u32::try_from(conn.skip).unwrap_or(u32::MAX).min(LOW_WATER_BYTES)
+            u32::try_from(conn.skip)
+                .unwrap_or(u32::MAX)
+                .min(LOW_WATER_BYTES)
         } else {
             1
         };
@@ -471,7 +476,9 @@ impl Driver for Epoll {
     }
 
     fn close(&mut self, slot: Slot, reset: bool) {
-        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
         if let Some(socket) = conn.socket.take()
             && reset
         {
@@ -480,12 +487,19 @@ impl Driver for Epoll {
         let (generation, queued) = (conn.generation.wrapping_add(1), conn.queued);
         let mut unsent = std::mem::take(&mut conn.unsent);
         unsent.clear();
-        *conn = Conn { generation, queued, unsent, ..Conn::default() };
+        *conn = Conn {
+            generation,
+            queued,
+            unsent,
+            ..Conn::default()
+        };
     }
 
     fn tcp_info(&self, slot: Slot) -> Option<TcpInfo> {
         let conn = self.conns.get(slot)?;
-        conn.socket.as_ref().and_then(|s| sys::tcp_info(s.as_raw_fd()))
+        conn.socket
+            .as_ref()
+            .and_then(|s| sys::tcp_info(s.as_raw_fd()))
     }
 
     fn buffers(&self, slot: Slot) -> Buffers {
@@ -504,8 +518,15 @@ impl Driver for Epoll {
         }
     }
 
+    fn cpu(&self) -> Option<CpuUsed> {
+        super::thread_cpu()
+    }
+
     fn stats(&self) -> DriverStats {
-        DriverStats { spin_ns: self.spin_ns, discarded_in_kernel: self.in_kernel }
+        DriverStats {
+            spin_ns: self.spin_ns,
+            discarded_in_kernel: self.in_kernel,
+        }
     }
 }
 

@@ -61,7 +61,10 @@ fn bytes_come_and_go_and_end() {
     peer.write_all(b"pong").unwrap();
     drop(peer);
     let mut buffer = [0; 64];
-    assert_eq!(read_all(&mut driver, &mut buffer), [Received::Bytes(4), Received::End]);
+    assert_eq!(
+        read_all(&mut driver, &mut buffer),
+        [Received::Bytes(4), Received::End]
+    );
     assert_eq!(&buffer[..4], b"pong");
 }
 
@@ -147,7 +150,10 @@ fn a_full_socket_keeps_the_rest_and_tells_when_it_is_out() {
 
 #[test]
 fn a_refused_connect_is_an_event_and_leaves_the_slot_free() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mut driver = driver();
     let refused = match driver.connect(0, &Endpoint::Tcp(free), 0) {
         Ok(()) => wait_for(&mut driver).1,
@@ -161,10 +167,15 @@ fn a_refused_connect_is_an_event_and_leaves_the_slot_free() {
 fn a_reset_is_told() {
     let mut driver = driver();
     let peer = pair(&mut driver);
-    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    socket2::SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
     drop(peer);
     let mut buffer = [0; 64];
-    assert_eq!(read_all(&mut driver, &mut buffer), [Received::Failed(Cause::Reset)]);
+    assert_eq!(
+        read_all(&mut driver, &mut buffer),
+        [Received::Failed(Cause::Reset)]
+    );
 }
 
 #[test]

@@ -80,6 +80,43 @@ pub struct Buffers {
     pub window_clamp: Option<u64>,
 }
 
+/// CPU time of one thread (`getrusage(2)`, `RUSAGE_THREAD`; `/proc/thread-self/schedstat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuUsed {
+    /// In user mode, ns.
+    pub user_ns: u64,
+    /// In the kernel, ns.
+    pub system_ns: u64,
+    /// Runnable while another thread had the CPU, ns; `None` where the kernel does not say.
+    pub run_queue_wait_ns: Option<u64>,
+}
+
+impl CpuUsed {
+    /// What was used since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        let wait = self.run_queue_wait_ns.zip(earlier.run_queue_wait_ns);
+        Self {
+            user_ns: self.user_ns.saturating_sub(earlier.user_ns),
+            system_ns: self.system_ns.saturating_sub(earlier.system_ns),
+            run_queue_wait_ns: wait.map(|(now, then)| now.saturating_sub(then)),
+        }
+    }
+}
+
+/// CPU time of the calling thread so far; `None` where the kernel does not say.
+#[must_use]
+pub fn thread_cpu() -> Option<CpuUsed> {
+    let (user_ns, system_ns) = sys::thread_cpu_ns()?;
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let wait = schedstat.and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+    Some(CpuUsed {
+        user_ns,
+        system_ns,
+        run_queue_wait_ns: wait,
+    })
+}
+
 /// What a driver knows of itself at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverStats {
@@ -138,6 +175,11 @@ pub trait Driver {
     /// The buffers of the connection in `slot`.
     fn buffers(&self, _slot: Slot) -> Buffers {
         Buffers::default()
+    }
+
+    /// What the calling thread has used so far.
+    fn cpu(&self) -> Option<CpuUsed> {
+        None
     }
 
     /// A look now and then at connections that were quiet for long.

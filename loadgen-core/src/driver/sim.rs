@@ -127,7 +127,13 @@ impl<P: Peer> Sim<P> {
     fn plan(&mut self, slot: Slot, at: Tick, what: What) {
         self.order += 1;
         let id = self.conns[slot].id;
-        self.planned.push(Reverse(Planned { at, order: self.order, slot, id, what }));
+        self.planned.push(Reverse(Planned {
+            at,
+            order: self.order,
+            slot,
+            id,
+            what,
+        }));
     }
 
     fn perform(&mut self, slot: Slot, script: Script) {
@@ -166,7 +172,8 @@ impl<P: Peer> Sim<P> {
             }
             What::Refuse => {
                 self.conns[slot] = Conn::default();
-                self.ready.push_back((slot, Event::ConnectFailed(Cause::Refused)));
+                self.ready
+                    .push_back((slot, Event::ConnectFailed(Cause::Refused)));
             }
             What::Bytes(bytes) => {
                 self.conns[slot].incoming.extend(bytes);
@@ -230,7 +237,11 @@ impl<P: Peer> Driver for Sim<P> {
         }
         let have = conn.incoming.len().min(piece);
         let received = if have == 0 {
-            if conn.ended { Received::End } else { Received::Nothing }
+            if conn.ended {
+                Received::End
+            } else {
+                Received::Nothing
+            }
         } else if conn.skip > 0 {
             let count = conn.skip.min(have as u64);
             conn.incoming.drain(..count as usize);
@@ -262,7 +273,12 @@ impl<P: Peer> Driver for Sim<P> {
         self.next_id += 1;
         let id = self.next_id;
         let queued = self.conns[slot].queued;
-        self.conns[slot] = Conn { id, queued, last: self.now, ..Conn::default() };
+        self.conns[slot] = Conn {
+            id,
+            queued,
+            last: self.now,
+            ..Conn::default()
+        };
         match self.peer.connect(id, endpoint, self.now) {
             Accept::After(ns) => self.plan(slot, self.now.after(ns), What::Accept),
             Accept::Refuse(ns) => self.plan(slot, self.now.after(ns), What::Refuse),
@@ -293,9 +309,14 @@ impl<P: Peer> Driver for Sim<P> {
     }
 
     fn close(&mut self, slot: Slot, _reset: bool) {
-        let Some(conn) = self.conns.get_mut(slot) else { return };
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
         let (id, queued) = (conn.id, conn.queued);
-        *conn = Conn { queued, ..Conn::default() };
+        *conn = Conn {
+            queued,
+            ..Conn::default()
+        };
         if id != 0 {
             self.peer.closed(id, self.now);
         }

@@ -57,7 +57,11 @@ impl FromStr for PortRange {
         let (low, high) = text.split_once('-').ok_or_else(wrong)?;
         let low: u16 = low.trim().parse().map_err(|_| wrong())?;
         let high: u16 = high.trim().parse().map_err(|_| wrong())?;
-        if low == 0 || low > high { Err(wrong()) } else { Ok(Self { low, high }) }
+        if low == 0 || low > high {
+            Err(wrong())
+        } else {
+            Ok(Self { low, high })
+        }
     }
 }
 
@@ -103,12 +107,17 @@ fn connect_tcp(
     number: u64,
     step: u64,
 ) -> Result<(Socket, bool), Cause> {
-    let tries = options.source_ports.map_or(1, |ports| u64::from(ports.count()).div_ceil(step));
+    let tries = options
+        .source_ports
+        .map_or(1, |ports| u64::from(ports.count()).div_ceil(step));
     let mut last = Cause::NoLocalPort;
     for attempt in 0..tries {
         let socket = make(Domain::for_address(address), Some(Protocol::TCP))?;
         let ready = prepare(&socket, options, address, number + attempt * step);
-        match ready.map_err(|e| cause_of(&e)).and_then(|()| start(socket, &address.into())) {
+        match ready
+            .map_err(|e| cause_of(&e))
+            .and_then(|()| start(socket, &address.into()))
+        {
             // A port of the range that is still in use, or in TIME_WAIT towards the same target:
             // the next one of this connection's ports.
             Err(Cause::NoLocalPort) => last = Cause::NoLocalPort,
@@ -142,7 +151,11 @@ fn prepare(
     if let Some(ports) = options.source_ports {
         socket.set_reuse_address(true)?;
         let offset = (number % u64::from(ports.count())) as u16;
-        let any = if address.is_ipv4() { IpAddr::from([0_u8; 4]) } else { IpAddr::from([0_u16; 8]) };
+        let any = if address.is_ipv4() {
+            IpAddr::from([0_u8; 4])
+        } else {
+            IpAddr::from([0_u16; 8])
+        };
         return socket.bind(&SocketAddr::new(ip.unwrap_or(any), ports.low + offset).into());
     }
     if let Some(ip) = ip {
@@ -168,7 +181,13 @@ mod tests {
 
     #[test]
     fn port_ranges() {
-        assert_eq!("1000-1999".parse(), Ok(PortRange { low: 1000, high: 1999 }));
+        assert_eq!(
+            "1000-1999".parse(),
+            Ok(PortRange {
+                low: 1000,
+                high: 1999
+            })
+        );
         assert_eq!("1-65535".parse::<PortRange>().unwrap().count(), 65_535);
         for wrong in ["", "5", "0-5", "9-5", "1-70000", "a-b"] {
             assert!(wrong.parse::<PortRange>().is_err(), "{wrong}");
@@ -180,9 +199,13 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let low = busy.local_addr().unwrap().port();
-        let Some(high) = low.checked_add(3) else { return };
-        let options =
-            SocketOptions { source_ports: Some(PortRange { low, high }), ..Default::default() };
+        let Some(high) = low.checked_add(3) else {
+            return;
+        };
+        let options = SocketOptions {
+            source_ports: Some(PortRange { low, high }),
+            ..Default::default()
+        };
         let to = Endpoint::Tcp(listener.local_addr().unwrap());
         let (socket, _) = begin_connect(&options, &to, 0, 1).unwrap();
         let got = socket.local_addr().unwrap().as_socket().unwrap().port();

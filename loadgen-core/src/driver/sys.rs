@@ -18,7 +18,11 @@ pub(super) const INTEREST: u32 =
     (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn check_len(result: isize) -> io::Result<usize> {
@@ -67,9 +71,8 @@ pub(super) fn wait_ms(
 ) -> io::Result<usize> {
     let length = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
     // SAFETY: `events` is writable for `length` entries.
-    let result = unsafe {
-        libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), length, timeout_ms)
-    };
+    let result =
+        unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), length, timeout_ms) };
     Ok(check(result)? as usize)
 }
 
@@ -133,7 +136,12 @@ pub(super) fn set_low_water(fd: RawFd, bytes: u32) -> io::Result<()> {
 
 /// `IP_BIND_ADDRESS_NO_PORT` (ip(7)): the port is chosen at `connect()`.
 pub(super) fn bind_address_no_port(socket: &socket2::Socket) -> io::Result<()> {
-    set_int(socket.as_raw_fd(), libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+    set_int(
+        socket.as_raw_fd(),
+        libc::SOL_IP,
+        libc::IP_BIND_ADDRESS_NO_PORT,
+        1,
+    )
 }
 
 /// The buffers the kernel gave a socket.
@@ -171,7 +179,10 @@ pub(super) fn set_timer_slack_ns(ns: u64) -> bool {
 pub(super) fn arm_timer(fd: BorrowedFd<'_>, ns: u64) -> io::Result<()> {
     let ns = ns.max(1);
     let spec = libc::itimerspec {
-        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_interval: libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
         it_value: libc::timespec {
             tv_sec: (ns / 1_000_000_000) as libc::time_t,
             tv_nsec: (ns % 1_000_000_000) as libc::c_long,
@@ -187,4 +198,14 @@ pub(super) fn arm_timer(fd: BorrowedFd<'_>, ns: u64) -> io::Result<()> {
 /// Nanoseconds from `now` to `until`, capped at a minute so that no timespec overflows.
 pub(super) fn until_ns(now: Tick, until: Tick) -> u64 {
     until.since(now).min(60_000_000_000)
+}
+
+/// `getrusage(2)` of the calling thread: user and system time, ns.
+pub(super) fn thread_cpu_ns() -> Option<(u64, u64)> {
+    // SAFETY: rusage is plain integers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: `usage` is live and writable.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+    (result == 0).then(|| (ns(usage.ru_utime), ns(usage.ru_stime)))
 }

@@ -1,1 +1,15 @@
-//! The loop: one worker, its connections, its pacers.
+//! The loop that turns a workload and a driver into load, written once.
+//!
+//! [`Worker`] is one pinned thread's share of a run: its connections, its schedules, its recorder.
+//! It must never name a protocol, and in the loop it must never lock, allocate per request, format
+//! (failures excepted) or make a system call that the driver does not need.
+
+mod client;
+mod deal;
+mod gate;
+mod options;
+
+pub use client::{Client, Native, Shared};
+pub use deal::{Dealt, deal};
+pub use gate::Gate;
+pub use options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};

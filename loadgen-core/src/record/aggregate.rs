@@ -23,7 +23,11 @@ pub struct Times {
 
 impl Default for Times {
     fn default() -> Self {
-        Self { answered: sum_histogram(), censored: sum_histogram(), clamped: 0 }
+        Self {
+            answered: sum_histogram(),
+            censored: sum_histogram(),
+            clamped: 0,
+        }
     }
 }
 
@@ -173,14 +177,17 @@ impl Aggregate {
 
     fn add_rows(&mut self, set: &Set, measured: bool) {
         for row in set.rows() {
-            let sum = self.rows.entry((row.op, row.status)).or_insert_with(|| RowSum {
-                count: 0,
-                units: 0,
-                total_count: 0,
-                total_units: 0,
-                response: sum_histogram(),
-                clamped: 0,
-            });
+            let sum = self
+                .rows
+                .entry((row.op, row.status))
+                .or_insert_with(|| RowSum {
+                    count: 0,
+                    units: 0,
+                    total_count: 0,
+                    total_units: 0,
+                    response: sum_histogram(),
+                    clamped: 0,
+                });
             sum.total_count += row.count;
             sum.total_units += row.units;
             if measured {
@@ -198,9 +205,13 @@ impl Aggregate {
         worker.completed += set.counts.completed;
         let length_ns = set.end.since(set.start);
         if length_ns == self.interval_ns {
-            worker.rates_per_s.push(set.counts.completed as f64 * 1e9 / length_ns as f64);
+            worker
+                .rates_per_s
+                .push(set.counts.completed as f64 * 1e9 / length_ns as f64);
         }
-        let Some(at) = index.checked_sub(self.first_pending) else { return };
+        let Some(at) = index.checked_sub(self.first_pending) else {
+            return;
+        };
         while self.pending.len() <= at as usize {
             self.pending.push_back(Pending {
                 sum: IntervalSum {
@@ -215,19 +226,32 @@ impl Aggregate {
         }
         let pending = &mut self.pending[at as usize];
         pending.sum.start = set.start;
-        pending.sum.end = if pending.workers == 0 { set.end } else { pending.sum.end.max(set.end) };
+        pending.sum.end = if pending.workers == 0 {
+            set.end
+        } else {
+            pending.sum.end.max(set.end)
+        };
         pending.sum.counts.add(&set.counts);
         for row in set.rows() {
             row.response.add_to(&mut pending.response);
         }
         pending.workers += 1;
-        while self.pending.front().is_some_and(|p| p.workers == self.workers.len()) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|p| p.workers == self.workers.len())
+        {
             self.finish_interval();
         }
     }
 
     fn finish_interval(&mut self) {
-        let Some(Pending { mut sum, response, .. }) = self.pending.pop_front() else { return };
+        let Some(Pending {
+            mut sum, response, ..
+        }) = self.pending.pop_front()
+        else {
+            return;
+        };
         self.first_pending += 1;
         if !response.is_empty() {
             let at = |q| response.value_at_quantile(q);

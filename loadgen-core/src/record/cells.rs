@@ -63,7 +63,9 @@ impl Cells {
 
     /// Adds the values to `sum`. Both have the same cells, so nothing is rounded again.
     pub fn add_to(&self, sum: &mut Histogram<u64>) {
-        let Some(histogram) = self.histogram() else { return };
+        let Some(histogram) = self.histogram() else {
+            return;
+        };
         for step in histogram.iter_recorded() {
             sum.saturating_record_n(step.value_iterated_to(), step.count_since_last_iteration());
         }
@@ -71,7 +73,9 @@ impl Cells {
 
     /// Forgets the values, keeps the memory.
     pub fn clear(&mut self) {
-        if self.used && let Some(histogram) = &mut self.histogram {
+        if self.used
+            && let Some(histogram) = &mut self.histogram
+        {
             histogram.reset();
         }
         self.clamped = 0;

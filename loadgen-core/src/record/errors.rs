@@ -29,11 +29,20 @@ pub struct ErrorTable {
 impl ErrorTable {
     /// Counts one failure; `detail` is asked for when it is the first of its class.
     pub fn add(&mut self, phase: Phase, cause: Cause, at: Tick, detail: impl FnOnce() -> String) {
-        let known = self.entries.iter_mut().find(|e| e.phase == phase && e.cause == cause);
+        let known = self
+            .entries
+            .iter_mut()
+            .find(|e| e.phase == phase && e.cause == cause);
         if let Some(entry) = known {
             entry.count += 1;
         } else {
-            self.entries.push(ErrorEntry { phase, cause, count: 1, first_at: at, sample: detail() });
+            self.entries.push(ErrorEntry {
+                phase,
+                cause,
+                count: 1,
+                first_at: at,
+                sample: detail(),
+            });
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crossbeam_queue::SegQueue;
 
-pub use aggregate::{Aggregate, RowSum, Times, WorkerSum, IntervalSum};
+pub use aggregate::{Aggregate, IntervalSum, RowSum, Times, WorkerSum};
 pub use cells::{Cells, HIGHEST_NS, sum_histogram};
 pub use errors::{ErrorEntry, ErrorTable};
 pub use set::{Counts, Kind, Row, Set, Stage};
@@ -40,7 +40,12 @@ impl Window {
     #[must_use]
     pub fn unknown(interval_ns: u64) -> Self {
         let never = Tick::NEVER;
-        Self { epoch: never, begin: never, end: never, interval_ns: interval_ns.max(1) }
+        Self {
+            epoch: never,
+            begin: never,
+            end: never,
+            interval_ns: interval_ns.max(1),
+        }
     }
 
     /// Whether a request intended at `tick` belongs to the measured window.
@@ -53,7 +58,9 @@ impl Window {
     fn stage_at(&self, tick: Tick) -> (Stage, Tick) {
         let slice = |from: Tick, to: Tick| {
             let index = tick.since(from) / self.interval_ns;
-            let until = from.after((index + 1).saturating_mul(self.interval_ns)).min(to);
+            let until = from
+                .after((index + 1).saturating_mul(self.interval_ns))
+                .min(to);
             (u32::try_from(index).unwrap_or(u32::MAX), until)
         };
         if tick < self.epoch {
@@ -130,7 +137,16 @@ impl Recorder {
         set.begin(worker, Stage::Connect, Tick(0), tables.ops.len() * statuses);
         let errors = ErrorTable::default();
         let until = window.epoch;
-        Self { worker, open_loop, window, until, set, statuses, exchange, errors }
+        Self {
+            worker,
+            open_loop,
+            window,
+            until,
+            set,
+            statuses,
+            exchange,
+            errors,
+        }
     }
 
     /// The window as this worker knows it.
@@ -225,12 +241,18 @@ impl Recorder {
             return;
         }
         row.response.record(answer.last.since(answer.intended));
-        self.set.cells(Kind::FirstByte).record(answer.first.since(answer.sent));
+        self.set
+            .cells(Kind::FirstByte)
+            .record(answer.first.since(answer.sent));
         if self.open_loop {
-            self.set.cells(Kind::Service).record(answer.last.since(answer.sent));
+            self.set
+                .cells(Kind::Service)
+                .record(answer.last.since(answer.sent));
         }
         if let Some(origin) = answer.origin {
-            self.set.cells(Kind::EndToEnd).record(answer.last.since(origin));
+            self.set
+                .cells(Kind::EndToEnd)
+                .record(answer.last.since(origin));
         }
     }
 
@@ -272,7 +294,9 @@ impl Recorder {
 
     fn censor(&mut self, intended: Tick, sent: Tick, at: Tick) {
         if self.window.holds(intended) {
-            self.set.cells(Kind::CensoredResponse).record(at.since(intended));
+            self.set
+                .cells(Kind::CensoredResponse)
+                .record(at.since(intended));
             if self.open_loop {
                 self.set.cells(Kind::CensoredService).record(at.since(sent));
             }

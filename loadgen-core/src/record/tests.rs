@@ -7,7 +7,10 @@ use super::*;
 use crate::protocol::{Outcome, Status};
 
 fn tables() -> Tables {
-    let status = |name, outcome| Status { name: Cow::Borrowed(name), outcome };
+    let status = |name, outcome| Status {
+        name: Cow::Borrowed(name),
+        outcome,
+    };
     Tables {
         protocol: "toy",
         ops: vec![Cow::Borrowed("get"), Cow::Borrowed("put")],
@@ -18,7 +21,12 @@ fn tables() -> Tables {
 }
 
 fn window() -> Window {
-    Window { epoch: Tick(1000), begin: Tick(2000), end: Tick(4000), interval_ns: 1000 }
+    Window {
+        epoch: Tick(1000),
+        begin: Tick(2000),
+        end: Tick(4000),
+        interval_ns: 1000,
+    }
 }
 
 fn answer(status: u16, intended: u64, sent: u64, last: u64) -> Answer {
@@ -121,7 +129,13 @@ fn an_early_end_shortens_the_last_interval() {
     let exchange = Arc::new(Exchange::default());
     let mut rec = Recorder::new(0, false, &tables(), window(), Arc::clone(&exchange));
     rec.sent(Tick(2100), Tick(2100), 0);
-    rec.set_window(Window { end: Tick(2600), ..window() }, Tick(2650));
+    rec.set_window(
+        Window {
+            end: Tick(2600),
+            ..window()
+        },
+        Tick(2650),
+    );
     rec.answered(&answer(0, 2100, 2100, 2700), false);
     let _ = rec.finish(Tick(2800));
     let sum = collect(&exchange, 1, false);

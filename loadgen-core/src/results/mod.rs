@@ -4,5 +4,7 @@
 //! Nothing here may know how the numbers came about.
 
 pub mod document;
+mod outcome;
 
 pub use document::*;
+pub use outcome::{Caption, Machine, Outcome};
