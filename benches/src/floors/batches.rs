@@ -5,26 +5,26 @@
 use std::io::{self, ErrorKind};
 use std::time::Instant;
 
-use super::Task;
+use super::net::Connections;
 use crate::sys;
 
 /// So long at most until the clock is looked at again, ns.
 const LOOK_NS: u64 = 50_000_000;
 
 /// Runs until the end and counts the replies.
-pub(super) fn run(task: Task<'_>) -> io::Result<u64> {
-    let fds = task.net.fds();
-    let one = task.net.request.len();
-    let batch = task.net.request.repeat(task.depth);
-    let reply_bytes = task.net.reply_bytes;
-    let mut got = vec![0_usize; task.net.len()];
+pub(super) fn run(net: &mut Connections, depth: usize, until: Instant) -> io::Result<u64> {
+    let fds = net.fds();
+    let one = net.request.len();
+    let batch = net.request.repeat(depth);
+    let reply_bytes = net.reply_bytes;
+    let mut got = vec![0_usize; net.len()];
     for &fd in &fds {
         send(fd, &batch)?;
     }
     let mut buffer = vec![0; 64 * 1024];
     let mut replies = 0;
-    let (epoll, events) = task.net.waiter();
-    while Instant::now() < task.until {
+    let (epoll, events) = net.waiter();
+    while Instant::now() < until {
         let count = sys::wait(epoll, events, Some(LOOK_NS))?;
         for event in &events[..count] {
             let id = event.u64 as usize;

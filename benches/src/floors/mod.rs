@@ -93,7 +93,7 @@ pub(crate) fn run(args: &FloorArgs) -> Result<String, String> {
         Floor::BulkCopy => http_bulk::run(task, http_bulk::Mode::Copy),
         Floor::BulkTrunc => http_bulk::run(task, http_bulk::Mode::Trunc),
         Floor::BulkLowat => http_bulk::run(task, http_bulk::Mode::TruncLowat),
-        Floor::Batches => batches::run(task),
+        Floor::Batches => batches::run(task.net, task.depth, task.until),
     }
     .map_err(failed)?;
     let seconds = start.elapsed().as_secs_f64();

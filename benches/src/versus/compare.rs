@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::lane::Lane;
 use super::model::{Load, Peer, Target, Work};
 use super::run::{Run, Timing, run};
-use super::stats::{Estimate, Spread, bootstrap, spread};
+use super::stats::{Estimate, Spread, estimate, spread};
 
 /// A number of a run.
 #[derive(Clone, Copy)]
@@ -115,8 +115,8 @@ impl Column {
     }
 
     /// The median of any number of its runs, with its interval.
-    pub(crate) fn estimate(&self, of: impl Fn(&Run) -> f64, seed: u64) -> Estimate {
-        bootstrap(&self.runs.iter().map(of).collect::<Vec<_>>(), seed)
+    pub(crate) fn estimate(&self, of: impl Fn(&Run) -> f64) -> Estimate {
+        estimate(&self.runs.iter().map(of).collect::<Vec<_>>())
     }
 }
 
@@ -133,10 +133,10 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Ours ÷ the other, within pairs.
-    pub(crate) fn ratio(&self, figure: Figure, seed: u64) -> Estimate {
+    pub(crate) fn ratio(&self, figure: Figure) -> Estimate {
         let (ours, other) = (self.ours.values(figure), self.other.values(figure));
         let ratios: Vec<f64> = ours.iter().zip(&other).map(|(a, b)| a / b).collect();
-        bootstrap(&ratios, seed)
+        estimate(&ratios)
     }
 }
 
@@ -150,8 +150,6 @@ pub(crate) struct Bench {
     pub(crate) timing: Timing,
     /// Pairs of runs.
     pub(crate) pairs: usize,
-    /// Of the intervals.
-    pub(crate) seed: u64,
     closed_rates: HashMap<String, f64>,
 }
 
@@ -162,14 +160,12 @@ impl Bench {
         target: Box<dyn Target>,
         timing: Timing,
         pairs: usize,
-        seed: u64,
     ) -> Self {
         Self {
             lane,
             target,
             timing,
             pairs,
-            seed,
             closed_rates: HashMap::new(),
         }
     }

@@ -66,9 +66,6 @@ pub(crate) struct VersusArgs {
     /// Three pairs of one second: to see that it works, not to publish
     #[arg(long)]
     quick: bool,
-    /// Seed of the bootstrap
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// The loadgen binary [default: built from this checkout in release mode]
     #[arg(long, value_name = "FILE")]
     loadgen: Option<PathBuf>,
@@ -104,7 +101,6 @@ pub(crate) fn run(args: &VersusArgs) -> Result<(), String> {
         machine: Machine::read(),
         timing,
         pairs,
-        seed: args.seed,
         series: Vec::new(),
     };
     for protocol in protocols {
@@ -225,7 +221,7 @@ fn series(
         }
     };
     series.target = Some(target.name());
-    let mut bench = Bench::new(lane, target, report.timing, report.pairs, report.seed);
+    let mut bench = Bench::new(lane, target, report.timing, report.pairs);
     let ours = protocol.ours(program);
     if args.set == Set::Goals {
         protocol.goals(&mut bench, &*ours, &mut series);

@@ -14,7 +14,7 @@ use super::goal::GoalRow;
 use super::lane::Link;
 use super::machine::Machine;
 use super::run::Timing;
-use super::stats::{Estimate, Spread};
+use super::stats::{self, Estimate, Spread};
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -27,8 +27,6 @@ pub(crate) struct Report {
     pub(crate) timing: Timing,
     /// Pairs of each comparison.
     pub(crate) pairs: usize,
-    /// Of the intervals.
-    pub(crate) seed: u64,
     /// One for each link.
     pub(crate) series: Vec<Series>,
 }
@@ -66,16 +64,18 @@ const LARGE_BYTES: u64 = 128 * 1024;
 pub(crate) fn markdown(report: &Report) -> String {
     let mut text = String::new();
     let timing = report.timing;
+    let estimate = stats::estimate(&vec![1.0; report.pairs]);
     let _ = writeln!(
         text,
         "{}.\n\n{} pairs of runs, {} s measured after {} s of warm-up; medians (smallest–largest); \
-         ratios are ours ÷ theirs within pairs, with the 95 % interval of the median (bootstrap, \
-         seed {}).",
+         ratios are ours ÷ theirs within pairs, with the distribution-free interval of their \
+         median ({:.1} % at this number of pairs{}).",
         report.machine.sentence(),
         report.pairs,
         timing.measure_s,
         timing.warmup_s,
-        report.seed,
+        estimate.confidence * 100.0,
+        if estimate.confidence < 0.95 { "; six pairs make 95 %" } else { "" },
     );
     for series in &report.series {
         let link = match series.link {
@@ -85,7 +85,7 @@ pub(crate) fn markdown(report: &Report) -> String {
         let target = series.target.as_deref().unwrap_or("no target");
         let _ = writeln!(text, "\n### {} over {link}, {target}", series.protocol);
         goals(&mut text, &series.goals);
-        comparisons(&mut text, &series.comparisons, report.seed);
+        comparisons(&mut text, &series.comparisons);
         for absent in &series.absent {
             let _ = writeln!(text, "\nNot measured: {}: {}.", absent.what, absent.reason);
         }
@@ -97,7 +97,7 @@ fn goals(text: &mut String, rows: &[GoalRow]) {
     if rows.is_empty() {
         return;
     }
-    text.push_str("\n| goal | limit | value [95 %] | met |\n| --- | --: | --: | --- |\n");
+    text.push_str("\n| goal | limit | value [interval] | met |\n| --- | --: | --: | --- |\n");
     for row in rows {
         let met = if row.met { "yes" } else { "**no**" };
         let value = estimate(&row.value);
@@ -112,7 +112,7 @@ fn goals(text: &mut String, rows: &[GoalRow]) {
     }
 }
 
-fn comparisons(text: &mut String, all: &[Comparison], seed: u64) {
+fn comparisons(text: &mut String, all: &[Comparison]) {
     let mut last = "";
     for one in all {
         let large = one.ours.work.payload_bytes >= LARGE_BYTES;
@@ -125,18 +125,18 @@ fn comparisons(text: &mut String, all: &[Comparison], seed: u64) {
             last = &one.ours.work.name;
             let _ = writeln!(
                 text,
-                "\n**{last}**\n\n| peer | {} ours | theirs | ratio [95 %] | {} ratio | {} ratio | \
+                "\n**{last}**\n\n| peer | {} ours | theirs | ratio [interval] | {} ratio | {} ratio | \
                  {} ours | theirs | {} ours | theirs | |\n\
                  | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |",
                 cpu.name, RUSAGE_PER_REQUEST.name, machine.name, RATE.name, PEAK.name,
             );
         }
-        row(text, one, cpu, machine, seed);
+        row(text, one, cpu, machine);
     }
 }
 
-fn row(text: &mut String, one: &Comparison, cpu: Figure, machine: Figure, seed: u64) {
-    let ratio = |figure: Figure| estimate(&one.ratio(figure, seed));
+fn row(text: &mut String, one: &Comparison, cpu: Figure, machine: Figure) {
+    let ratio = |figure: Figure| estimate(&one.ratio(figure));
     let median = |figure: Figure| {
         let (ours, other) = (one.ours.spread(figure), one.other.spread(figure));
         format!("{} | {}", number(ours.median), number(other.median))

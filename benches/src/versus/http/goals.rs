@@ -54,7 +54,7 @@ fn against(
 
 fn small_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
     let made = against(bench, ours, &Floor, &work(KB, 100, 1, Load::Closed))?;
-    let ratio = made.ratio(CPU_PER_REQUEST, bench.seed);
+    let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "HTTP 1 KB, depth 1, 100 connections: generator CPU per request ÷ floor";
     series.goals.push(GoalRow::at_most(goal, 1.07, "", ratio));
     series.comparisons.push(made);
@@ -63,7 +63,7 @@ fn small_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Resul
 
 fn small_wrk(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
     let made = against(bench, ours, &Wrk, &work(KB, 100, 1, Load::Closed))?;
-    let ratio = made.ratio(CPU_PER_REQUEST, bench.seed);
+    let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "the same ÷ wrk, whole interval (aim: 0.83)";
     series.goals.push(GoalRow::wholly_below(goal, 1.0, ratio));
     series.comparisons.push(made);
@@ -77,7 +77,7 @@ fn depth(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), 
     );
     let side = |work| Side { peer: ours, work };
     let made = bench.compare(side(&deep), side(&flat))?;
-    let ratio = made.ratio(CPU_PER_REQUEST, bench.seed);
+    let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "HTTP 1 KB, depth 16: generator CPU per request ÷ our own depth 1";
     series.goals.push(GoalRow::at_most(goal, 0.6, "", ratio));
     series.comparisons.push(made);
@@ -86,8 +86,8 @@ fn depth(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), 
 
 fn large_wrk(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
     let made = against(bench, ours, &Wrk, &work(MB, 32, 1, Load::Follow))?;
-    let cpu = made.ratio(CPU_PER_GB, bench.seed);
-    let machine = made.ratio(MACHINE_PER_GB, bench.seed);
+    let cpu = made.ratio(CPU_PER_GB);
+    let machine = made.ratio(MACHINE_PER_GB);
     let goal = "HTTP 1 MB, 32 connections, equal rate: generator CPU per GB ÷ wrk";
     let note = "wrk has no schedule: ours is offered what wrk reached just before";
     let row = GoalRow::at_most(goal, 0.30, "", cpu).note(note);
@@ -100,7 +100,7 @@ fn large_wrk(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<
 
 fn many_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
     let made = against(bench, ours, &Floor, &work(KB, 10_000, 1, Load::Closed))?;
-    let ratio = made.ratio(CPU_PER_REQUEST, bench.seed);
+    let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "HTTP 1 KB, 10,000 connections: generator CPU per request ÷ floor";
     series.goals.push(GoalRow::at_most(goal, 1.1, "", ratio));
     series.comparisons.push(made);
@@ -116,7 +116,7 @@ fn memory(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(),
         };
         let value = bench
             .solo(side, None)?
-            .estimate(|run| run.peak_mb, bench.seed);
+            .estimate(|run| run.peak_mb);
         let goal = format!("peak resident memory, {connections} connections, two workers");
         series
             .goals
@@ -147,11 +147,11 @@ fn open_loop(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<
         rate / core * 100.0
     );
     let goal = "open loop at half of one core's capacity: schedule lag p99";
-    let lag = column.estimate(lag, bench.seed);
+    let lag = column.estimate(lag);
     let row = GoalRow::at_most(goal, 50.0, "µs", lag).note(note);
     series.goals.push(row);
     let goal = "the same: offered and achieved rate, the larger error";
-    let error = column.estimate(error, bench.seed);
+    let error = column.estimate(error);
     series.goals.push(GoalRow::at_most(goal, 0.1, "%", error));
     Ok(())
 }
@@ -161,7 +161,7 @@ fn two_workers(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Resul
     let two = two(one.clone());
     let side = |work| Side { peer: ours, work };
     let made = bench.compare(side(&two), side(&one))?;
-    let ratio = made.ratio(THREAD_PER_REQUEST, bench.seed);
+    let ratio = made.ratio(THREAD_PER_REQUEST);
     let goal = "two workers ÷ one: thread CPU per request";
     let mut row = GoalRow::at_most(goal, 1.05, "", ratio);
     if bench.lane.shares(2) {
