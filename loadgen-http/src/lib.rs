@@ -4,5 +4,7 @@
 //! says what to ask, `scenario` is the library's way in, `args` and `plan` the command line's,
 //! `url` reads URLs for the plan, `sim` is a target for the sim driver.
 
+pub mod session;
 pub mod wire;
 
+pub use session::HttpSession;
