@@ -4,7 +4,14 @@
 //! says what to ask, `scenario` is the library's way in, `args` and `plan` the command line's,
 //! `url` reads URLs for the plan, `sim` is a target for the sim driver.
 
+pub mod plan;
+pub mod scenario;
 pub mod session;
+pub mod url;
 pub mod wire;
+pub mod workload;
 
+pub use plan::{HttpPlan, HttpRequest, HttpSpec, PlanError, WeightedUrl};
+pub use scenario::HttpScenario;
 pub use session::HttpSession;
+pub use workload::HttpWorkload;
