@@ -7,6 +7,7 @@
 pub mod plan;
 pub mod scenario;
 pub mod session;
+pub mod sim;
 pub mod url;
 pub mod wire;
 pub mod workload;
@@ -14,4 +15,5 @@ pub mod workload;
 pub use plan::{HttpPlan, HttpRequest, HttpSpec, PlanError, WeightedUrl};
 pub use scenario::HttpScenario;
 pub use session::HttpSession;
+pub use sim::HttpPeer;
 pub use workload::HttpWorkload;
