@@ -4,6 +4,8 @@
 //! says what to ask, `scenario` is the library's way in, `args` and `plan` the command line's,
 //! `url` reads URLs for the plan, `sim` is a target for the sim driver.
 
+#[cfg(feature = "cli")]
+pub mod args;
 pub mod plan;
 pub mod scenario;
 pub mod session;
