@@ -2,3 +2,6 @@
 //!
 //! The rooms: `wire` encodes and decodes without state, `session` is one connection, `workload`
 //! says what to ask, `scenario` is the library's way in, `args` and `plan` the command line's.
+
+mod stream;
+pub mod target;
