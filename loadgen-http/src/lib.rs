@@ -5,3 +5,4 @@
 
 mod stream;
 pub mod target;
+mod timer;

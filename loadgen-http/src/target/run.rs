@@ -25,11 +25,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::TargetOptions;
-use super::delay::{self, Timer};
 use super::service::{self, Shared};
 use super::stats::Stats;
 use super::wire::{Conn, Wire};
 use crate::stream::Stream;
+use crate::timer::{self, Timer};
 
 /// Connections the kernel keeps for us (`listen(2)`); it cuts the number to its own limit.
 const BACKLOG: i32 = 4096;
@@ -80,7 +80,7 @@ impl Target {
                 ended: ended.clone(),
                 dealt,
                 accept,
-                alarm: runtime.block_on(async { delay::alarm() })?,
+                alarm: runtime.block_on(async { timer::alarm() })?,
             };
             let thread = std::thread::Builder::new()
                 .name(format!("target-{worker}"))

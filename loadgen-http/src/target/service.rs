@@ -19,9 +19,9 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::TargetOptions;
 use super::behaviour::{Fault, Law};
-use super::delay::Timer;
 use super::stats::{Counters, add};
 use super::wire::Conn;
+use crate::timer::Timer;
 
 /// The prepared bytes that all bodies are made of; also the largest chunk.
 const BLOCK_BYTES: usize = 1 << 20;

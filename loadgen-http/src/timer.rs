@@ -1,9 +1,9 @@
-//! Delays that end to within tens of microseconds.
+//! Waits that end to within tens of microseconds, for tokio.
 //!
-//! The timer of tokio ticks in milliseconds, too coarse for a law that a client is checked
-//! against. Each worker has a `timerfd(2)` in its own event loop instead: it fires shortly before
+//! The timer of tokio ticks in milliseconds, too coarse for the embedded target's laws and the
+//! reference client's schedules. Each worker has a `timerfd(2)` in its own event loop instead: it fires shortly before
 //! the earliest deadline, and the rest is spent yielding, so that other connections are served
-//! meanwhile. Nobody must ever yield for longer than [`EARLY_MAX_NS`] for a delay, nor be let go before
+//! meanwhile. Nobody must ever yield for longer than [`EARLY_MAX_NS`] for a wait, nor be let go before
 //! its deadline; an idle worker sleeps without end.
 
 use std::cell::{Cell, RefCell};
@@ -64,7 +64,7 @@ struct Pending {
 
 /// The timer of one worker's thread.
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     alarm: AsyncFd<OwnedFd>,
     pending: RefCell<Pending>,
     /// How long before a deadline the alarm is set to.
@@ -81,7 +81,7 @@ pub(super) struct Timer {
     deprecated,
     reason = "its successor is unsafe, for types that may change their descriptor; OwnedFd cannot"
 )]
-pub(super) fn alarm() -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn alarm() -> io::Result<AsyncFd<OwnedFd>> {
     let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
     let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
     Ok(AsyncFd::try_with_interest(fd, Interest::READABLE)?)
@@ -89,7 +89,7 @@ pub(super) fn alarm() -> io::Result<AsyncFd<OwnedFd>> {
 
 impl Timer {
     /// A timer on what [`alarm`] made.
-    pub(super) fn new(alarm: AsyncFd<OwnedFd>) -> Self {
+    pub(crate) fn new(alarm: AsyncFd<OwnedFd>) -> Self {
         Self {
             alarm,
             pending: RefCell::default(),
@@ -99,7 +99,7 @@ impl Timer {
     }
 
     /// Returns not before `due`. [`Timer::run`] must be running.
-    pub(super) async fn wait(&self, due: Instant) {
+    pub(crate) async fn wait(&self, due: Instant) {
         if due.saturating_duration_since(Instant::now()) > self.early() {
             // The sender lives as long as the timer, and that as long as `self`.
             let _ = self.enter(due).await;
@@ -145,7 +145,7 @@ impl Timer {
     }
 
     /// Lets go whose time has come, until the runtime ends.
-    pub(super) async fn run(&self) {
+    pub(crate) async fn run(&self) {
         loop {
             let Ok(mut ready) = self.alarm.readable().await else {
                 return;
