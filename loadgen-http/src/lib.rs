@@ -12,6 +12,7 @@ pub mod session;
 pub mod sim;
 mod stream;
 pub mod target;
+mod timer;
 pub mod url;
 pub mod wire;
 pub mod workload;

@@ -19,7 +19,6 @@
 //! connection are served one after the other: the delays of pipelined ones add up.
 
 mod behaviour;
-mod delay;
 mod run;
 mod service;
 mod stats;

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use loadgen_core::workload::Endpoint;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -27,6 +29,7 @@ use super::service::{self, Shared};
 use super::stats::Stats;
 use super::wire::{Conn, Wire};
 use crate::stream::Stream;
+use crate::timer::{self, Timer};
 
 /// Connections the kernel keeps for us (`listen(2)`); it cuts the number to its own limit.
 const BACKLOG: i32 = 4096;
@@ -50,7 +53,7 @@ impl Target {
         let listening = Listening::bind(&options.listen)?;
         let endpoint = listening.endpoint(&options.listen)?;
         let workers = options.workers.max(1);
-        let shared = Arc::new(Shared::new(options)?);
+        let shared = Arc::new(Shared::new(options));
         let (over, ended) = watch::channel(false);
         let mut handle = TargetHandle {
             endpoint,
@@ -72,10 +75,16 @@ impl Target {
                 dealers.push(dealer);
                 None
             };
-            let (shared, ended) = (Arc::clone(&shared), ended.clone());
+            let part = Part {
+                shared: Arc::clone(&shared),
+                ended: ended.clone(),
+                dealt,
+                accept,
+                alarm: runtime.block_on(async { timer::alarm() })?,
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("target-{worker}"))
-                .spawn(move || work(&runtime, &shared, ended, dealt, accept))?;
+                .spawn(move || work(&runtime, part))?;
             handle.threads.push(thread);
         }
         Ok(handle)
@@ -220,23 +229,38 @@ impl Accepted {
 
 type Accept = (Listener, Vec<mpsc::Sender<Accepted>>);
 
-fn work(
-    runtime: &Runtime,
-    shared: &Arc<Shared>,
-    mut ended: watch::Receiver<bool>,
-    mut dealt: mpsc::Receiver<Accepted>,
+/// What one worker gets.
+#[derive(Debug)]
+struct Part {
+    shared: Arc<Shared>,
+    ended: watch::Receiver<bool>,
+    dealt: mpsc::Receiver<Accepted>,
     accept: Option<Accept>,
-) {
+    alarm: AsyncFd<OwnedFd>,
+}
+
+fn work(runtime: &Runtime, part: Part) {
+    let Part {
+        shared,
+        mut ended,
+        mut dealt,
+        accept,
+        alarm,
+    } = part;
     let local = LocalSet::new();
+    let timer = Rc::new(Timer::new(alarm));
+    let running = Rc::clone(&timer);
+    local.spawn_local(async move { running.run().await });
     if let Some((listener, dealers)) = accept {
-        local.spawn_local(deal(listener, dealers, Arc::clone(shared)));
+        let (shared, timer) = (Arc::clone(&shared), Rc::clone(&timer));
+        local.spawn_local(deal(listener, dealers, shared, timer));
     }
-    let shared = Arc::clone(shared);
     local.spawn_local(async move {
         while let Some(accepted) = dealt.recv().await {
             // A socket that cannot be registered is closed: the peer sees it.
             if let Ok(stream) = accepted.into_stream() {
-                tokio::task::spawn_local(connection(stream, Arc::clone(&shared)));
+                let (shared, timer) = (Arc::clone(&shared), Rc::clone(&timer));
+                tokio::task::spawn_local(connection(stream, shared, timer));
             }
         }
     });
@@ -244,19 +268,21 @@ fn work(
     let _ = local.block_on(runtime, ended.wait_for(|over| *over));
 }
 
-async fn deal(listener: Listener, dealers: Vec<mpsc::Sender<Accepted>>, shared: Arc<Shared>) {
+async fn deal(
+    listener: Listener,
+    dealers: Vec<mpsc::Sender<Accepted>>,
+    shared: Arc<Shared>,
+    timer: Rc<Timer>,
+) {
     let mut number = 0;
     loop {
         let accepted = match &listener {
             Listener::Tcp(l) => l.accept().await.map(|(s, _)| Stream::Tcp(s)),
             Listener::Unix(l) => l.accept().await.map(|(s, _)| Stream::Unix(s)),
         };
-        let stream = match accepted {
-            Ok(stream) => stream,
-            Err(_) => {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
+        let Ok(stream) = accepted else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
         };
         if let Stream::Tcp(tcp) = &stream {
             let _ = tcp.set_nodelay(true);
@@ -264,18 +290,21 @@ async fn deal(listener: Listener, dealers: Vec<mpsc::Sender<Accepted>>, shared: 
         let hand = number % (dealers.len() + 1);
         number += 1;
         if hand == 0 {
-            tokio::task::spawn_local(connection(stream, Arc::clone(&shared)));
+            let (shared, timer) = (Arc::clone(&shared), Rc::clone(&timer));
+            tokio::task::spawn_local(connection(stream, shared, timer));
         } else if let Ok(accepted) = Accepted::of(stream) {
             let _ = dealers[hand - 1].send(accepted).await;
         }
     }
 }
 
-async fn connection(stream: Stream, shared: Arc<Shared>) {
+async fn connection(stream: Stream, shared: Arc<Shared>, timer: Rc<Timer>) {
     let conn = Rc::new(Conn::default());
     let wire = Wire::new(stream, Rc::clone(&conn), Arc::clone(&shared.counters));
-    let service =
-        service_fn(move |request| service::serve(Arc::clone(&shared), Rc::clone(&conn), request));
+    let service = service_fn(move |request| {
+        let (shared, timer) = (Arc::clone(&shared), Rc::clone(&timer));
+        service::serve(shared, timer, Rc::clone(&conn), request)
+    });
     // What went wrong with a connection is seen, and counted, by its client.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(wire), service)

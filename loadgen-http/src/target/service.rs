@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -19,9 +19,9 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::TargetOptions;
 use super::behaviour::{Fault, Law};
-use super::delay::Timer;
 use super::stats::{Counters, add};
 use super::wire::Conn;
+use crate::timer::Timer;
 
 /// The prepared bytes that all bodies are made of; also the largest chunk.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -37,23 +37,21 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub(super) struct Shared {
     pub(super) options: TargetOptions,
     pub(super) counters: Arc<Counters>,
-    timer: Timer,
     block: Bytes,
     first: OnceLock<Instant>,
 }
 
 impl Shared {
-    pub(super) fn new(options: TargetOptions) -> std::io::Result<Self> {
+    pub(super) fn new(options: TargetOptions) -> Self {
         let block: Vec<u8> = (0..BLOCK_BYTES)
             .map(|i| b"0123456789abcdef"[i % 16])
             .collect();
-        Ok(Self {
+        Self {
             options,
             counters: Arc::default(),
-            timer: Timer::start()?,
             block: block.into(),
             first: OnceLock::new(),
-        })
+        }
     }
 }
 
@@ -197,6 +195,7 @@ fn status(text: &str) -> Result<StatusCode, Refusal> {
 /// Answers one request. It never fails; faults are armed on `conn`.
 pub(super) async fn serve(
     shared: Arc<Shared>,
+    timer: Rc<Timer>,
     conn: Rc<Conn>,
     request: Request<Incoming>,
 ) -> Result<Response<Payload>, Infallible> {
@@ -226,7 +225,7 @@ pub(super) async fn serve(
     }
     let law = delay.unwrap_or(options.delay);
     let due = received + law.draw(options.seed, number);
-    wait(&shared, first, due).await;
+    timer.wait(release(&shared, first, due)).await;
     let body_bytes = if head_only { 0 } else { response.body().left };
     if let Some(fault) = fault.or_else(|| options.fault_of(number + 1)) {
         add(&counters.faults, 1);
@@ -244,15 +243,12 @@ pub(super) async fn serve(
     Ok(response)
 }
 
-/// Waits until the reply may leave: not before `due`, and not in a stall.
-async fn wait(shared: &Shared, first: Instant, mut due: Instant) {
-    if let Some(stall) = shared.options.stall {
-        let at: Duration = due.max(Instant::now()).saturating_duration_since(first);
-        due = first + stall.release(at);
-    }
-    if due > Instant::now() {
-        shared.timer.wait(due).await;
-    }
+/// When a reply that is ready at `due` may leave: not in a stall.
+fn release(shared: &Shared, first: Instant, due: Instant) -> Instant {
+    shared.options.stall.map_or(due, |stall| {
+        let ready = due.max(Instant::now());
+        first + stall.release(ready.saturating_duration_since(first))
+    })
 }
 
 async fn drain(mut body: Incoming, counters: &Counters) -> u64 {
@@ -321,6 +317,8 @@ fn stats(shared: &Shared) -> Response<Payload> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
