@@ -2,7 +2,7 @@
 //!
 //! The rooms: `wire` encodes and decodes without state, `session` is one connection, `workload`
 //! says what to ask, `scenario` is the library's way in, `args` and `plan` the command line's,
-//! `url` reads URLs for the plan, `sim` is a target for the sim driver.
+//! `url` reads URLs for the plan, `target` is the embedded server, `sim` one for the sim driver.
 
 #[cfg(feature = "cli")]
 pub mod args;
@@ -10,6 +10,9 @@ pub mod plan;
 pub mod scenario;
 pub mod session;
 pub mod sim;
+mod stream;
+pub mod target;
+mod timer;
 pub mod url;
 pub mod wire;
 pub mod workload;
