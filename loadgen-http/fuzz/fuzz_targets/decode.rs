@@ -22,7 +22,13 @@ struct Case<'a> {
 fn case(data: &[u8]) -> Option<Case<'_>> {
     let (&[methods, flags, cuts], rest) = data.split_first_chunk::<3>()?;
     let (cuts, bytes) = rest.split_at_checked(usize::from(cuts % 16))?;
-    let method = |bit: u8| if methods >> bit & 1 == 0 { "GET" } else { "HEAD" };
+    let method = |bit: u8| {
+        if methods >> bit & 1 == 0 {
+            "GET"
+        } else {
+            "HEAD"
+        }
+    };
     let mut cuts: Vec<usize> = cuts
         .iter()
         .map(|cut| bytes.len() * usize::from(*cut) / 255)
