@@ -180,7 +180,7 @@ fn replay(recorder: &mut Recorder, requests: &[[Tick; 3]]) -> u64 {
             };
             recorder.answered(&answer, false);
         } else {
-            recorder.sent(intended, sent, 0);
+            recorder.sent(intended, sent);
             recorder.wrote(WIRE_TX_BYTES);
         }
     }
@@ -267,6 +267,7 @@ fn worker_end((worker, completed): (usize, u64)) -> WorkerEnd {
         spin_ns: 10 * MS,
         errors: ErrorTable::default(),
         details: Value::Null,
+        gave_up: false,
         broken: None,
     }
 }
