@@ -59,7 +59,7 @@ struct Door {
 }
 
 /// Does what was typed; the exit code.
-pub fn run(words: &[OsString]) -> u8 {
+pub(crate) fn run(words: &[OsString]) -> u8 {
     if let Some((tool, rest)) = doors::of(words) {
         return doors::wrk(tool, rest, words);
     }
@@ -96,7 +96,11 @@ fn refuse(error: &clap::Error) -> u8 {
     if let Some(hint) = hints::of(error) {
         say(format_args!("\n  hint: {hint}"));
     }
-    if error.use_stderr() { exit::USAGE } else { exit::OK }
+    if error.use_stderr() {
+        exit::USAGE
+    } else {
+        exit::OK
+    }
 }
 
 #[cfg(test)]

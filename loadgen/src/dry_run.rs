@@ -20,7 +20,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// What would refuse the run as well: options that contradict the machine.
-pub fn plan(client: &dyn Client, options: &Options) -> Result<String, Failure> {
+pub(crate) fn plan(client: &dyn Client, options: &Options) -> Result<String, Failure> {
     let allowed = host::Allowed::read();
     let ask = host::Ask {
         workers: options.workers,
@@ -50,7 +50,10 @@ fn never_run(client: &dyn Client, options: &Options, machine: Machine) -> Outcom
     let workers = machine.cpus.len();
     let routes = client.routes();
     let mut counts = vec![0_u32; routes.len()];
-    for dealt in deal(options.engine.connections, &routes, workers).into_iter().flatten() {
+    for dealt in deal(options.engine.connections, &routes, workers)
+        .into_iter()
+        .flatten()
+    {
         counts[dealt.route] += 1;
     }
     let interval_ns = nanos(options.engine.interval);

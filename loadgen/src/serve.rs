@@ -9,15 +9,15 @@ use std::time::Duration;
 use loadgen_core::host;
 use loadgen_http::target::{ServeHttpArgs, Target};
 
-use crate::failure::Failure;
 use crate::drive;
+use crate::failure::Failure;
 use crate::say::say;
 
 /// How often the signal is looked for; the target works in its own threads.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Serves until it is told to stop. The exit code is then 0: to stop it is how it ends.
-pub fn http(args: &ServeHttpArgs) -> Result<u8, Failure> {
+pub(crate) fn http(args: &ServeHttpArgs) -> Result<u8, Failure> {
     host::raise_open_files();
     let signals = drive::signals()?;
     // An address in use, or not ours, is the environment's no to an explicit wish.
