@@ -9,7 +9,7 @@ pub mod sim;
 mod sockets;
 mod sys;
 
-pub use sockets::{PortRange, SocketOptions};
+pub use sockets::{PortRange, SocketOptions, begin_connect, cause_of};
 
 use crate::buffer::Outbox;
 use crate::protocol::Cause;

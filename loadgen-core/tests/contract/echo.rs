@@ -19,6 +19,7 @@ use crate::harness::{Frames, MS, by_count, histogram, one_route, run};
 #[derive(Default)]
 pub(crate) struct Echo {
     pub(crate) per_connection: Option<u64>,
+    pub(crate) endpoint: Option<Endpoint>,
 }
 
 pub(crate) struct EchoSession;
@@ -124,7 +125,11 @@ impl Scenario for Echo {
     }
 
     fn routes(&self) -> Vec<Route> {
-        one_route()
+        let mut routes = one_route();
+        if let Some(endpoint) = &self.endpoint {
+            routes[0].endpoints = vec![endpoint.clone()];
+        }
+        routes
     }
 
     fn workload(&self, _worker: usize, _workers: usize) -> EchoWorkload {
@@ -255,6 +260,7 @@ fn a_connection_for_each_request_is_timed_from_its_connect() {
     peer.connect_ns = 5 * MS;
     let echo = Echo {
         per_connection: Some(1),
+        ..Echo::default()
     };
     let ran = run(&echo, peer, by_count(50, 4, 1), |_| {});
     assert_eq!(ran.sum.response.answered, histogram([7 * MS; 50]));
@@ -270,6 +276,7 @@ fn a_limited_connection_is_replaced_after_its_last_reply() {
     let peer = EchoPeer::new(|_, _| Some(2 * MS));
     let echo = Echo {
         per_connection: Some(10),
+        ..Echo::default()
     };
     let ran = run(&echo, peer, by_count(100, 1, 4), |_| {});
     assert_eq!((ran.sum.total.completed, ran.sum.total.failed), (100, 0));

@@ -190,6 +190,7 @@ fn a_dead_target_ends_the_run_at_once() {
     // With a connection for each request, requests are what fails.
     let echo = Echo {
         per_connection: Some(1),
+        ..Echo::default()
     };
     let ran = run(&echo, Nobody, by_count(100, 10, 1), |_| {});
     assert_eq!((ran.sum.total.sent, ran.sum.total.failed), (100, 100));

@@ -7,3 +7,4 @@ mod faults;
 mod harness;
 mod log;
 mod open;
+mod real;
