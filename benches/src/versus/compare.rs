@@ -155,12 +155,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// A series on `lane` against `target`.
-    pub(crate) fn new(
-        lane: Lane,
-        target: Box<dyn Target>,
-        timing: Timing,
-        pairs: usize,
-    ) -> Self {
+    pub(crate) fn new(lane: Lane, target: Box<dyn Target>, timing: Timing, pairs: usize) -> Self {
         Self {
             lane,
             target,

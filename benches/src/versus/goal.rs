@@ -63,6 +63,7 @@ mod tests {
             value: 0.9,
             low: 0.8,
             high: 1.01,
+            confidence: 0.98,
         };
         assert!(GoalRow::at_most("a", 0.9, "", value).met);
         assert!(!GoalRow::at_most("a", 0.89, "", value).met);

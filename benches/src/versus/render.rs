@@ -75,7 +75,11 @@ pub(crate) fn markdown(report: &Report) -> String {
         timing.measure_s,
         timing.warmup_s,
         estimate.confidence * 100.0,
-        if estimate.confidence < 0.95 { "; six pairs make 95 %" } else { "" },
+        if estimate.confidence < 0.95 {
+            "; six pairs make 95 %"
+        } else {
+            ""
+        },
     );
     for series in &report.series {
         let link = match series.link {

@@ -114,9 +114,7 @@ fn memory(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(),
             peer: ours,
             work: &work,
         };
-        let value = bench
-            .solo(side, None)?
-            .estimate(|run| run.peak_mb);
+        let value = bench.solo(side, None)?.estimate(|run| run.peak_mb);
         let goal = format!("peak resident memory, {connections} connections, two workers");
         series
             .goals
