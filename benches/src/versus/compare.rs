@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::lane::Lane;
-use super::model::{Load, Peer, Target, Work};
+use super::model::{Job, Load, Peer, Target, Work};
 use super::run::{Run, Timing, run};
 use super::stats::{Estimate, Spread, estimate, spread};
 
@@ -83,6 +83,24 @@ pub(crate) struct Side<'a> {
     pub(crate) peer: &'a dyn Peer,
     /// Its work.
     pub(crate) work: &'a Work,
+}
+
+impl Side<'_> {
+    /// Why it cannot do its work at all, asked before anything is run.
+    fn refuses(self, scheduled: bool, target: &dyn Target) -> Result<(), String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let job = Job {
+            work: self.work,
+            rate_per_s: scheduled.then_some(1.0),
+            seconds: 1,
+            address: target.address(),
+            resource: &target.resource(self.work),
+            dir: dir.path(),
+        };
+        let name = self.peer.name();
+        let refused = self.peer.command(&job).err();
+        refused.map_or(Ok(()), |why| Err(format!("{name} {why}")))
+    }
 }
 
 /// All runs of one side.
@@ -206,6 +224,8 @@ impl Bench {
         ours: Side<'_>,
         other: Side<'_>,
     ) -> Result<Comparison, String> {
+        let scheduled = matches!(ours.work.load, Load::Share(_));
+        other.refuses(scheduled, &*self.target)?;
         let rate = match ours.work.load {
             Load::Closed | Load::Follow => None,
             Load::Share(share) => Some(share * self.closed_rate(ours)?),

@@ -28,12 +28,18 @@ pub(crate) struct Timing {
 impl Timing {
     /// How long connections may take, s.
     fn connecting_s(work: &Work) -> f64 {
-        f64::from(work.connections) / 2500.0
+        0.5 + f64::from(work.connections) / 2500.0
+    }
+
+    /// How long the questions to the target may take, s: each waits behind every connection.
+    fn asking_s(work: &Work) -> f64 {
+        0.5 + f64::from(work.connections) / 5000.0
     }
 
     /// How long the generator is asked to run, s. What is left over at the end is not measured.
     fn job_s(self, work: &Work) -> u64 {
-        (self.warmup_s + Self::connecting_s(work) + self.measure_s + 0.5).ceil() as u64
+        let around_s = Self::connecting_s(work) + Self::asking_s(work);
+        (self.warmup_s + around_s + self.measure_s).ceil() as u64
     }
 }
 
@@ -195,9 +201,10 @@ pub(crate) fn run(
     run.said_bytes = said.bytes;
     run.document = said.document;
     if status != 0 {
-        run.notes.push(format!("wait status {status}"));
+        run.notes.push(run.ending(status));
     }
-    let slack = u64::from(work.connections) * u64::from(work.depth);
+    // In flight when it ended, and the one that the floor learns from.
+    let slack = u64::from(work.connections) * u64::from(work.depth) + 1;
     if run.said_requests.abs_diff(run.served_requests) > slack {
         run.notes.push(format!(
             "said {} requests, the target counted {}",
@@ -254,8 +261,9 @@ fn measure(
     }
     let begin = Sample::take(running, target)?;
     std::thread::sleep(seconds(timing.measure_s));
+    // Before the question to the target, during which the run may end.
+    let peak_mb = peak_mb(running.pid()).ok_or("ended before the window did")?;
     let end = Sample::take(running, target)?;
-    let peak_mb = peak_mb(running.pid()).ok_or("no VmHWM in /proc")?;
     Ok(Window {
         begin,
         end,
@@ -301,6 +309,23 @@ impl Run {
         let each_us = |seconds: f64| seconds * 1e6 / served as f64;
         self.rusage_us_per_request = each_us(usage.user_s + usage.system_s);
         self.rusage_user_us_per_request = each_us(usage.user_s);
+    }
+}
+
+impl Run {
+    /// What a wait status other than 0 means, with the findings that led to it.
+    fn ending(&self, status: i32) -> String {
+        if status & 0x7f != 0 {
+            return format!("ended by signal {}", status & 0x7f);
+        }
+        let findings = self
+            .document
+            .as_ref()
+            .and_then(|d| d["findings"].as_array());
+        let invalid = |f: &&Value| f["weight"] == "invalid";
+        let codes = findings.into_iter().flatten().filter(invalid);
+        let codes: Vec<&str> = codes.filter_map(|f| f["code"].as_str()).collect();
+        format!("exit code {} {}", status >> 8, codes.join(" "))
     }
 }
 

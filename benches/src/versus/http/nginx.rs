@@ -43,6 +43,8 @@ impl Nginx {
         let conf = dir.path().join("nginx.conf");
         std::fs::write(&conf, config(&address)).map_err(|error| format!("nginx.conf: {error}"))?;
         let mut command = Command::new(&program);
+        // A unix socket's name is relative to where it was started, not to -p.
+        command.current_dir(dir.path());
         command.arg("-p").arg(dir.path()).arg("-c").arg(&conf);
         command.args(["-e", "error.log"]).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -173,7 +175,8 @@ http {{
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
   server {{
-    listen {address} backlog=16384;
+    # A generator that ends resets its connections; a reset that is lost leaves a ghost.
+    listen {address} backlog=16384 so_keepalive=2s:1s:3;
     root www;
   }}
   server {{
