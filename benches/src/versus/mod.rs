@@ -11,9 +11,10 @@ mod run;
 mod stats;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use clap::{Args, ValueEnum};
+
+pub(crate) use model::on_path;
 
 use compare::{Bench, Side};
 use lane::{Lane, Link};
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &VersusArgs) -> Result<(), String> {
     let program = match &args.loadgen {
         Some(program) if program.is_file() => program.clone(),
         Some(program) => return Err(format!("--loadgen {}: no such file", program.display())),
-        None => build()?,
+        None => crate::build::binary("loadgen", "loadgen")?,
     };
     let links = match (&args.link[..], args.set) {
         ([], Set::Goals) => vec![Link::Loopback],
@@ -171,28 +172,6 @@ fn list(protocols: &[&dyn Protocol]) {
             println!("  peer {:<14} {there}", peer.name());
         }
     }
-}
-
-/// The release binary of this checkout.
-fn build() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(root)
-        .args(["build", "--release", "-p", "loadgen", "--bin", "loadgen"])
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cargo: {error}"))?;
-    if !output.status.success() {
-        return Err("cargo build --release -p loadgen failed".into());
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let executable = messages.lines().rev().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    executable.ok_or_else(|| "cargo built no executable".into())
 }
 
 fn series(
