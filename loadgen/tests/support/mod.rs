@@ -17,6 +17,7 @@ pub(crate) mod target;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::process::Command;
 
 /// Held by a test that loads the machine: such tests run one after another, over all binaries.
 #[must_use]
@@ -36,6 +37,16 @@ pub(crate) fn machine() -> Machine {
 pub(crate) fn free_port() -> u16 {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     probe.local_addr().expect("its address").port()
+}
+
+/// `program`, as root: with sudo when we are not.
+pub(crate) fn privileged(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", program]);
+    command
 }
 
 /// When the files of the fixtures were last changed, and the same for `If-Modified-Since`.
