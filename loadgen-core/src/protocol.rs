@@ -181,8 +181,8 @@ pub struct Ticket {
 pub struct Input<'a> {
     /// The unread bytes, from the first one not yet eaten.
     pub bytes: &'a [u8],
-    /// Bytes that were discarded on the session's wish since the last call. They came *before*
-    /// `bytes`.
+    /// Bytes that were discarded on the session's wish since the last call: all it asked for, or
+    /// fewer when `end` is set. They came *before* `bytes`.
     pub skipped: u64,
     /// The target closed: nothing comes after `bytes`.
     pub end: bool,

@@ -3,10 +3,16 @@
 //! [`start`] spawns a control thread and one thread per worker, and gives a [`Handle`]. Nothing
 //! here prints, ends the process or keeps global state; two runs in one process do not meet.
 
+mod check;
+mod control;
+
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::control::{Control, View};
 use crate::engine::{Client, EngineOptions};
+use crate::host;
 use crate::results::{Caption, Document};
 use crate::workload::Scenario;
 
@@ -70,31 +76,44 @@ pub struct Snapshot {
     pub p99_ns: Option<u64>,
 }
 
-/// A run under way.
+/// A run under way. Dropped, it goes on by itself and its document is lost.
 #[derive(Debug)]
-pub struct Handle {}
+pub struct Handle {
+    control: JoinHandle<Document>,
+    view: Arc<View>,
+}
 
 impl Handle {
     /// How far it is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
+        self.view.snapshot()
     }
 
-    /// Asks it to stop sending; what is in flight is waited for briefly, and the document is
-    /// marked partial. Returns at once.
-    pub fn stop(&self) {}
+    /// Asks it to stop sending; what is in flight is waited for, a second at the most, and the
+    /// document is marked partial. Returns at once.
+    pub fn stop(&self) {
+        self.view.stop();
+        self.control.thread().unpark();
+    }
 
     /// Whether [`Handle::join`] would return at once.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        true
+        self.control.is_finished()
     }
 
-    /// Waits for the end of the run.
+    /// Waits for the end of the run. Blocks the calling thread: inside an async runtime, call it
+    /// where blocking is allowed, or poll [`Handle::is_finished`] first.
+    ///
+    /// # Panics
+    /// When the control thread panicked, with the same panic: a bug of ours.
     #[must_use]
     pub fn join(self) -> Document {
-        unreachable!("not built yet")
+        match self.control.join() {
+            Ok(document) => document,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }
 
@@ -110,6 +129,14 @@ pub fn start<S: Scenario>(scenario: S, options: Options) -> Result<Handle, Start
 ///
 /// # Errors
 /// [`StartError`], before anything was sent.
-pub fn start_client(_client: Arc<dyn Client>, _options: Options) -> Result<Handle, StartError> {
-    Ok(Handle {})
+pub fn start_client(client: Arc<dyn Client>, options: Options) -> Result<Handle, StartError> {
+    let allowed = host::Allowed::read();
+    let cpus = check::check(client.as_ref(), &options, &allowed)?;
+    let control = Control::new(client, options, allowed, cpus);
+    let view = control.view();
+    let control = std::thread::Builder::new()
+        .name("loadgen-control".into())
+        .spawn(move || control.run())
+        .map_err(|e| StartError::Environment(format!("no thread for the run: {e}")))?;
+    Ok(Handle { control, view })
 }

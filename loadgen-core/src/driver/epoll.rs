@@ -495,6 +495,12 @@ impl Driver for Epoll {
         };
     }
 
+    fn unsent_bytes(&self, slot: Slot) -> u64 {
+        self.conns
+            .get(slot)
+            .map_or(0, |c| (c.unsent.len() - c.unsent_done) as u64)
+    }
+
     fn tcp_info(&self, slot: Slot) -> Option<TcpInfo> {
         let conn = self.conns.get(slot)?;
         conn.socket

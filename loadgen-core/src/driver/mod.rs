@@ -9,7 +9,7 @@ pub mod sim;
 mod sockets;
 mod sys;
 
-pub use sockets::{PortRange, SocketOptions};
+pub use sockets::{PortRange, SocketOptions, begin_connect, cause_of};
 
 use crate::buffer::Outbox;
 use crate::protocol::Cause;
@@ -166,6 +166,11 @@ pub trait Driver {
 
     /// Closes `slot`. `reset`: with a reset, so that nothing lingers.
     fn close(&mut self, slot: Slot, reset: bool);
+
+    /// Bytes of [`Driver::send`] on `slot` that are still kept.
+    fn unsent_bytes(&self, _slot: Slot) -> u64 {
+        0
+    }
 
     /// What the kernel knows of the connection in `slot`.
     fn tcp_info(&self, _slot: Slot) -> Option<TcpInfo> {

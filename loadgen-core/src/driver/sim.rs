@@ -232,7 +232,8 @@ impl<P: Peer> Driver for Sim<P> {
     fn receive(&mut self, slot: Slot, into: &mut [u8]) -> Received {
         let piece = self.piece_bytes;
         let conn = &mut self.conns[slot];
-        if conn.reset {
+        // As a kernel does: what had come before the reset can still be read.
+        if conn.reset && conn.incoming.is_empty() {
             return Received::Failed(Cause::Reset);
         }
         let have = conn.incoming.len().min(piece);

@@ -66,7 +66,8 @@ impl FromStr for PortRange {
 }
 
 /// What an error of `connect`, `send` or `receive` is called.
-pub(super) fn cause_of(error: &std::io::Error) -> Cause {
+#[must_use]
+pub fn cause_of(error: &std::io::Error) -> Cause {
     match error.raw_os_error().unwrap_or(0) {
         libc::ECONNREFUSED | libc::ENOENT => Cause::Refused,
         libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EACCES | libc::EPERM => Cause::Unreachable,
@@ -79,8 +80,12 @@ pub(super) fn cause_of(error: &std::io::Error) -> Cause {
 }
 
 /// Makes a non-blocking socket and begins to connect it. `number` chooses local address and
-/// port. Says whether it is connected already.
-pub(super) fn begin_connect(
+/// port; where that port is taken, `number` + `step` and so on. Says whether it is connected
+/// already.
+///
+/// # Errors
+/// The cause, when no socket could be made, bound or connected.
+pub fn begin_connect(
     options: &SocketOptions,
     endpoint: &Endpoint,
     number: u64,

@@ -6,7 +6,11 @@
 use std::sync::Arc;
 
 use super::gate::Gate;
-use super::options::{Seat, WorkerEnd};
+use super::options::{EngineOptions, Seat, WorkerEnd};
+use super::worker::Worker;
+use crate::driver::Driver;
+use crate::driver::epoll::Epoll;
+use crate::driver::sim::{Peer, Sim};
 use crate::protocol::Tables;
 use crate::record::{Exchange, Recorder};
 use crate::stop::{Budget, StopFlag};
@@ -44,6 +48,11 @@ pub trait Client: Send + Sync + 'static {
 
     /// What goes into `plan.<protocol>`.
     fn plan(&self) -> serde_json::Value;
+
+    /// What of `options` this client cannot do: one sentence that names the flag.
+    fn refuses(&self, _options: &EngineOptions) -> Option<String> {
+        None
+    }
 
     /// Adds up what the workers said at the end.
     fn details(&self, workers: Vec<serde_json::Value>) -> serde_json::Value;
@@ -85,10 +94,78 @@ impl<S: Scenario> Client for Native<S> {
         self.0.details(workers)
     }
 
-    fn run(&self, seat: Seat, _recorder: Recorder) -> WorkerEnd {
-        WorkerEnd {
-            worker: seat.worker,
-            ..WorkerEnd::default()
-        }
+    fn run(&self, seat: Seat, recorder: Recorder) -> WorkerEnd {
+        let sockets = seat.options.sockets.clone();
+        let total = u64::from(seat.options.connections);
+        let driver = match Epoll::new(seat.clock, sockets, seat.first, total) {
+            Ok(driver) => driver,
+            Err(error) => return WorkerEnd::broken(&seat, format!("no epoll instance: {error}")),
+        };
+        work(self.0.as_ref(), seat, recorder, driver)
     }
+}
+
+/// The engine on a scripted peer and a virtual clock: the whole program without a socket. One
+/// worker only, for each has a time of its own.
+#[derive(Debug)]
+pub struct Simulated<S, F>(pub Arc<S>, pub F);
+
+impl<S, P, F> Client for Simulated<S, F>
+where
+    S: Scenario,
+    P: Peer,
+    F: Fn() -> P + Send + Sync + 'static,
+{
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn driver(&self) -> &'static str {
+        "sim"
+    }
+
+    fn tables(&self) -> Arc<Tables> {
+        self.0.tables()
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        self.0.routes()
+    }
+
+    fn requests_per_connection(&self) -> Option<u64> {
+        self.0.requests_per_connection()
+    }
+
+    fn plan(&self) -> serde_json::Value {
+        self.0.plan()
+    }
+
+    fn details(&self, workers: Vec<serde_json::Value>) -> serde_json::Value {
+        self.0.details(workers)
+    }
+
+    fn run(&self, seat: Seat, recorder: Recorder) -> WorkerEnd {
+        work(self.0.as_ref(), seat, recorder, Sim::new((self.1)()))
+    }
+}
+
+fn work<S: Scenario, D: Driver>(
+    scenario: &S,
+    seat: Seat,
+    recorder: Recorder,
+    driver: D,
+) -> WorkerEnd {
+    let workload = scenario.workload(seat.worker, seat.workers);
+    let per_connection = scenario.requests_per_connection();
+    let (tables, routes) = (scenario.tables(), scenario.routes());
+    Worker::new(
+        seat,
+        recorder,
+        driver,
+        workload,
+        tables,
+        routes,
+        per_connection,
+    )
+    .run()
 }

@@ -28,14 +28,9 @@ pub fn shares(total: u32, routes: &[Route]) -> Vec<u32> {
         .collect();
     let mut order: Vec<usize> = (0..routes.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse((u64::from(total) * weights[i]) % sum));
-    let mut left = total - counts.iter().sum::<u32>();
-    for &i in order
-        .iter()
-        .cycle()
-        .take(if routes.is_empty() { 0 } else { left as usize })
-    {
+    let left = total - counts.iter().sum::<u32>();
+    for &i in order.iter().take(left as usize) {
         counts[i] += 1;
-        left -= 1;
     }
     for i in 0..counts.len() {
         let richest = (0..counts.len()).max_by_key(|&j| counts[j]);

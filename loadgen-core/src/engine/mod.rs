@@ -5,11 +5,19 @@
 //! (failures excepted) or make a system call that the driver does not need.
 
 mod client;
+mod conn;
+mod connect;
 mod deal;
+mod fail;
 mod gate;
 mod options;
+mod ready;
+mod receive;
+mod send;
+mod worker;
 
-pub use client::{Client, Native, Shared};
-pub use deal::{Dealt, deal};
+pub use client::{Client, Native, Shared, Simulated};
+pub use deal::{Dealt, deal, shares};
 pub use gate::Gate;
 pub use options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
+pub use worker::Worker;

@@ -162,6 +162,25 @@ pub struct WorkerEnd {
     pub errors: ErrorTable,
     /// What the protocol said at the end.
     pub details: Value,
+    /// Nothing answered for as long as a connection may take to be made, and the count of requests
+    /// was not reached.
+    pub gave_up: bool,
     /// Why it could not work at all (no epoll instance, a panic); the run is then a failure.
     pub broken: Option<String>,
+}
+
+impl WorkerEnd {
+    /// A worker that could not work at all.
+    #[must_use]
+    pub fn broken(seat: &Seat, why: String) -> Self {
+        let connections = seat.dealt.len() as u32;
+        let (worker, cpu) = (seat.worker, seat.cpu);
+        Self {
+            worker,
+            cpu,
+            connections,
+            broken: Some(why),
+            ..Self::default()
+        }
+    }
 }

@@ -193,16 +193,26 @@ impl Recorder {
 
     /// A request was sent. `intended` equals `sent` in a closed loop.
     #[inline]
-    pub fn sent(&mut self, intended: Tick, sent: Tick, payload_tx_bytes: u64) {
+    pub fn sent(&mut self, intended: Tick, sent: Tick) {
         self.turn(sent);
         self.set.counts.sent += 1;
-        self.set.counts.payload_tx_bytes += payload_tx_bytes;
         if self.window.holds(intended) {
             self.set.counts.intended += 1;
             if self.open_loop {
                 self.set.cells(Kind::Lag).record(sent.since(intended));
             }
         }
+    }
+
+    /// A request that was sent carries so many application bytes.
+    #[inline]
+    pub fn carried(&mut self, payload_tx_bytes: u64) {
+        self.set.counts.payload_tx_bytes += payload_tx_bytes;
+    }
+
+    /// Of the bytes handed over, so many never left: their connection is gone.
+    pub fn unwrote(&mut self, wire_bytes: u64) {
+        self.set.counts.wire_tx_bytes = self.set.counts.wire_tx_bytes.saturating_sub(wire_bytes);
     }
 
     /// Bytes were handed to the socket.

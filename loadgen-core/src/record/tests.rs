@@ -58,16 +58,16 @@ fn latency_goes_by_intended_and_rate_by_completion() {
     let mut rec = Recorder::new(0, true, &tables(), window(), Arc::clone(&exchange));
     rec.connected(300, Tick(400));
     // Warm-up, ends in the window: counts in the rate, not in latency.
-    rec.sent(Tick(1500), Tick(1500), 7);
+    rec.sent(Tick(1500), Tick(1500));
     rec.answered(&answer(0, 1500, 1500, 2100), false);
     // In the window, in two different intervals.
-    rec.sent(Tick(2200), Tick(2250), 7);
+    rec.sent(Tick(2200), Tick(2250));
     rec.answered(&answer(0, 2200, 2250, 2900), false);
-    rec.sent(Tick(3000), Tick(3000), 7);
+    rec.sent(Tick(3000), Tick(3000));
     rec.answered(&answer(1, 3000, 3000, 3400), false);
-    rec.sent(Tick(3900), Tick(3950), 7);
-    rec.sent(Tick(3990), Tick(3990), 0);
-    rec.sent(Tick(3995), Tick(3995), 0);
+    rec.sent(Tick(3900), Tick(3950));
+    rec.sent(Tick(3990), Tick(3990));
+    rec.sent(Tick(3995), Tick(3995));
     // Intended in the window, ends in the drain: counts in latency, not in the rate.
     rec.answered(&answer(0, 3900, 3950, 4700), false);
     // Failed, unanswered and unsent ones count at their age.
@@ -113,7 +113,7 @@ fn a_silent_worker_still_hands_over_every_interval() {
     let mut idle = Recorder::new(1, false, &tables, unknown, Arc::clone(&exchange));
     busy.set_window(window(), Tick(500));
     idle.set_window(window(), Tick(500));
-    busy.sent(Tick(2500), Tick(2500), 0);
+    busy.sent(Tick(2500), Tick(2500));
     busy.answered(&answer(0, 2500, 2500, 3500), false);
     let _ = busy.finish(Tick(4100));
     let _ = idle.finish(Tick(4100));
@@ -128,7 +128,7 @@ fn a_silent_worker_still_hands_over_every_interval() {
 fn an_early_end_shortens_the_last_interval() {
     let exchange = Arc::new(Exchange::default());
     let mut rec = Recorder::new(0, false, &tables(), window(), Arc::clone(&exchange));
-    rec.sent(Tick(2100), Tick(2100), 0);
+    rec.sent(Tick(2100), Tick(2100));
     rec.set_window(
         Window {
             end: Tick(2600),
@@ -150,7 +150,7 @@ fn an_early_end_shortens_the_last_interval() {
 fn a_used_set_comes_back_empty() {
     let exchange = Arc::new(Exchange::default());
     let mut rec = Recorder::new(0, true, &tables(), window(), Arc::clone(&exchange));
-    rec.sent(Tick(2500), Tick(2600), 3);
+    rec.sent(Tick(2500), Tick(2600));
     rec.answered(&answer(1, 2500, 2600, 2900), true);
     rec.turn(Tick(3000));
     while let Some(mut set) = exchange.full.pop() {

@@ -20,6 +20,8 @@ pub struct Document {
     pub run_id: String,
     /// Whether the run went to its planned end.
     pub status: RunStatus,
+    /// Whether it was ended from outside: Ctrl-C, SIGTERM, a caller.
+    pub interrupted: bool,
     /// What made this document.
     pub tool: Tool,
     /// When the run started, RFC 3339, UTC.
@@ -490,6 +492,8 @@ pub struct Host {
     pub cpu: Vec<CpuRow>,
     /// Network interfaces.
     pub nic: Vec<Value>,
+    /// What the kernel refused of what was asked, in words.
+    pub refusals: Vec<String>,
     /// Kernel and machine.
     pub provenance: Value,
 }
@@ -532,6 +536,8 @@ pub struct WorkerRow {
     pub rate_max_per_s: Option<f64>,
     /// Per cent of the intervals within one standard deviation.
     pub rate_within_stddev_percent: Option<f64>,
+    /// Why it could not work to the end; `null` when it could.
+    pub broken: Option<String>,
 }
 
 /// One interval of the window.
@@ -558,7 +564,8 @@ pub struct Interval {
 /// A histogram, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistogramBlob {
-    /// Which time: a name under `summary`, or `censored` for the ages of requests without reply.
+    /// Which time: a name under `summary`. Requests that got no reply are apart, at their ages:
+    /// `censored` (from intended), `censored_service_time` (from sent), `censored_schedule_lag`.
     pub name: String,
     /// The op, for a histogram of one op.
     pub op: Option<String>,

@@ -1,0 +1,222 @@
+//! How connections come: dealt endpoints, greetings, second attempts, moved routes.
+//!
+//! The pool never shrinks: a connection that is gone is tried again, later each time it fails.
+
+use super::conn::State;
+use super::options::EndpointCounts;
+use super::worker::{Stage, Worker};
+use crate::driver::{Driver, Slot};
+use crate::protocol::{Cause, Handshake, Phase, Session};
+use crate::time::Tick;
+use crate::workload::{Endpoint, Route, RouteId, Workload};
+
+/// Connections of one worker under way at once: below the backlog of an ordinary listener, so that
+/// no SYN is lost by our own haste.
+const CONNECTING: usize = 128;
+/// The first wait after a failure, doubled each time, ns.
+const BACKOFF_NS: u64 = 10_000_000;
+/// The longest one, ns.
+const BACKOFF_MAX_NS: u64 = 1_000_000_000;
+
+impl<W: Workload, D: Driver> Worker<W, D> {
+    pub(super) fn connect_soon(&mut self, slot: Slot) {
+        if matches!(self.stage, Stage::Drain | Stage::Over) {
+            return;
+        }
+        self.to_connect.push_back(slot);
+        self.connect_more();
+    }
+
+    pub(super) fn connect_more(&mut self) {
+        while self.connecting < CONNECTING
+            && let Some(slot) = self.to_connect.pop_front()
+        {
+            if self.conns[slot].state == State::Down {
+                self.begin_connect(slot);
+            }
+        }
+    }
+
+    pub(super) fn begin_connect(&mut self, slot: Slot) {
+        let now = self.driver.now();
+        let conn = &mut self.conns[slot];
+        let (route, number) = (conn.dealt.route, conn.dealt.number);
+        let endpoints = &self.routes[route].endpoints;
+        let endpoint = endpoints[conn.dealt.of_route as usize % endpoints.len()].clone();
+        conn.state = State::Connecting;
+        conn.since = conn.pending.as_ref().map_or(now, |p| p.sent);
+        conn.session = Some(self.workload.open(route, number));
+        conn.serial += 1;
+        let serial = conn.serial - 1;
+        self.conns[slot].endpoint = self.endpoint_row(route, &endpoint);
+        self.connecting += 1;
+        if let Err(cause) = self.driver.connect(slot, &endpoint, serial) {
+            self.connect_failed(slot, cause);
+        }
+    }
+
+    fn endpoint_row(&mut self, route: RouteId, endpoint: &Endpoint) -> usize {
+        let known = self
+            .endpoints
+            .iter()
+            .position(|e| e.route == route && e.endpoint == *endpoint);
+        known.unwrap_or_else(|| {
+            let endpoint = endpoint.clone();
+            self.endpoints.push(EndpointCounts {
+                route,
+                endpoint,
+                opened: 0,
+                completed: 0,
+                failed: 0,
+            });
+            self.endpoints.len() - 1
+        })
+    }
+
+    pub(super) fn connect_failed(&mut self, slot: Slot, cause: Cause) {
+        if self.conns[slot].state != State::Connecting {
+            return;
+        }
+        let now = self.driver.now();
+        self.connecting -= 1;
+        self.counts.connect_failures += 1;
+        let conn = &mut self.conns[slot];
+        let row = &mut self.endpoints[conn.endpoint];
+        if let Some(pending) = conn.pending.take() {
+            self.recorder.failed(pending.intended, pending.sent, now);
+            self.in_flight -= 1;
+            row.failed += 1;
+        }
+        let after_ms = now.since(conn.since) / 1_000_000;
+        self.recorder.error(Phase::Connect, cause, now, || {
+            format!("connecting to {} failed after {after_ms} ms", row.endpoint)
+        });
+        self.tried(slot);
+        self.come_back(slot, now);
+        self.connect_more();
+    }
+
+    /// The first attempt of `slot` has ended.
+    fn tried(&mut self, slot: Slot) {
+        if !self.conns[slot].tried {
+            self.conns[slot].tried = true;
+            self.untried -= 1;
+        }
+    }
+
+    pub(super) fn connected(&mut self, slot: Slot) {
+        if self.conns[slot].state != State::Connecting {
+            return;
+        }
+        let now = self.driver.now();
+        let conn = &mut self.conns[slot];
+        self.recorder.connected(now.since(conn.since), now);
+        self.connecting -= 1;
+        self.counts.opened += 1;
+        self.endpoints[conn.endpoint].opened += 1;
+        conn.state = State::Handshake;
+        self.connect_more();
+        self.shake(slot, &[], now);
+    }
+
+    /// Goes on with the greeting; `bytes` is all that was not eaten yet.
+    pub(super) fn shake(&mut self, slot: Slot, bytes: &[u8], now: Tick) {
+        let conn = &mut self.conns[slot];
+        let Some(session) = &mut conn.session else {
+            return;
+        };
+        let step = session.handshake(bytes, &mut self.outbox);
+        match step {
+            Err(fault) => {
+                self.outbox.clear();
+                self.fault(slot, fault);
+            }
+            Ok(Handshake::More { eaten }) => {
+                conn.tail.clear();
+                conn.tail
+                    .extend_from_slice(&bytes[eaten.min(bytes.len())..]);
+                self.flush(slot);
+            }
+            Ok(Handshake::Done { eaten }) => {
+                self.flush(slot);
+                if self.conns[slot].state != State::Handshake {
+                    return;
+                }
+                self.ready(slot, now);
+                if eaten < bytes.len() {
+                    self.receive_more(slot, &bytes[eaten..], now);
+                }
+            }
+        }
+    }
+
+    fn ready(&mut self, slot: Slot, now: Tick) {
+        self.tried(slot);
+        self.alive += 1;
+        let conn = &mut self.conns[slot];
+        conn.state = State::Ready;
+        conn.tail.clear();
+        if let Some(pending) = conn.pending.take() {
+            self.put(slot, pending.request, pending.intended, pending.sent);
+            self.flush(slot);
+        }
+        self.changed(slot, now);
+    }
+
+    /// Closes `slot` and says nothing about why.
+    pub(super) fn close_now(&mut self, slot: Slot, reset: bool) {
+        match self.conns[slot].state {
+            State::Ready => self.alive -= 1,
+            State::Connecting => self.connecting -= 1,
+            State::Handshake => {}
+            State::Down | State::Cold => return,
+        }
+        self.recorder.unwrote(self.driver.unsent_bytes(slot));
+        self.driver.close(slot, reset);
+        self.conns[slot].state = State::Down;
+    }
+
+    /// The connection is gone: when is it tried again?
+    pub(super) fn come_back(&mut self, slot: Slot, now: Tick) {
+        let cold = self.per_connection == Some(1);
+        let conn = &mut self.conns[slot];
+        conn.failures = if conn.replies > 0 {
+            0
+        } else {
+            conn.failures + 1
+        };
+        let failures = conn.failures;
+        conn.reset(if cold { State::Cold } else { State::Down });
+        if failures == 0 {
+            self.changed(slot, now);
+            if !cold && !self.nothing_left() {
+                self.connect_soon(slot);
+            }
+            return;
+        }
+        let ns = (BACKOFF_NS << (failures - 1).min(7)).min(BACKOFF_MAX_NS);
+        // A quarter at random, so that the pool does not come back as one burst.
+        let at = now.after(ns - self.random.below(ns / 4));
+        if cold {
+            self.conns[slot].paused_until = at;
+        }
+        self.changed(slot, now);
+        self.set_timer(slot, at);
+    }
+
+    /// The routes have changed: connections whose endpoint is gone go there no more.
+    pub(super) fn move_routes(&mut self, routes: Vec<Route>, now: Tick) {
+        self.routes = routes;
+        for slot in 0..self.conns.len() {
+            let conn = &mut self.conns[slot];
+            if matches!(conn.state, State::Down | State::Cold) {
+                continue;
+            }
+            let row = &self.endpoints[conn.endpoint];
+            if !self.routes[row.route].endpoints.contains(&row.endpoint) {
+                conn.retiring = true;
+                self.settle(slot, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! One thread's share of a run: the loop, and what it looks at between events.
+//!
+//! `wait → events → look` is the whole of it. What an event does is in `receive.rs`, what is sent
+//! in `send.rs`, how connections come and go in `connect.rs` and `fail.rs`. Nothing here may lock,
+//! allocate or format per request.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use super::client::Shared;
+use super::conn::{Conn, State};
+use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
+use super::send::Releases;
+use crate::buffer::Outbox;
+use crate::driver::{CpuUsed, Driver, Event, Slot};
+use crate::protocol::{Outcome, Tables, Tally};
+use crate::record::{Recorder, Window};
+use crate::stop::Stop;
+use crate::time::{Tick, nanos};
+use crate::workload::{Random, Request, Route, Workload};
+
+/// Events between two looks at the pacer: 32 of them are about 150 µs.
+const EVENTS_PER_LOOK: usize = 32;
+/// Events between two waits, so that a flood on some sockets never starves the others.
+const EVENTS_PER_TURN: usize = 512;
+/// One receive's worth; a part of a reply that must be seen whole has to fit.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// How often a worker that waits for the others asks whether they are there, ns.
+const GATE_POLL_NS: u64 = 500_000;
+/// The longest time between two sweeps, ns.
+const SWEEP_NS: u64 = 100_000_000;
+
+/// Where a worker is in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its connections are being made.
+    Connect,
+    /// They were all tried; the others' are not.
+    Gate,
+    /// It sends.
+    Run,
+    /// It sends nothing new.
+    Drain,
+    /// It is done.
+    Over,
+}
+
+/// One thread's share of a run.
+#[expect(
+    missing_debug_implementations,
+    reason = "requests and sessions need not have any"
+)]
+pub struct Worker<W: Workload, D: Driver> {
+    pub(super) driver: D,
+    pub(super) workload: W,
+    pub(super) recorder: Recorder,
+    pub(super) tables: Arc<Tables>,
+    /// By status: whether its outcome is an error.
+    pub(super) is_error: Vec<bool>,
+    pub(super) options: Arc<EngineOptions>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) routes: Vec<Route>,
+    pub(super) per_connection: Option<u64>,
+    pub(super) conns: Vec<Conn<W::Session, Request<W>>>,
+    pub(super) endpoints: Vec<EndpointCounts>,
+    pub(super) counts: ConnectionCounts,
+    pub(super) releases: Releases,
+    pub(super) timers: BinaryHeap<Reverse<(Tick, Slot)>>,
+    /// Connections that wait for their turn to connect, and how many are under way.
+    pub(super) to_connect: VecDeque<Slot>,
+    pub(super) connecting: usize,
+    pub(super) untried: usize,
+    /// Connections that are ready.
+    pub(super) alive: u64,
+    /// When the last one was.
+    pub(super) last_alive: Tick,
+    pub(super) buffer: Vec<u8>,
+    pub(super) outbox: Outbox,
+    pub(super) tally: Tally,
+    pub(super) random: Random,
+    pub(super) stage: Stage,
+    pub(super) window: Window,
+    pub(super) in_flight: u64,
+    /// Requests of this worker so far.
+    pub(super) number: u64,
+    /// Claimed and not sent yet.
+    pub(super) credit: u64,
+    /// Nothing is left to send.
+    pub(super) spent: bool,
+    pub(super) woke: Tick,
+    sweep_at: Tick,
+    drain_until: Tick,
+    cpu_begin: Option<(Option<CpuUsed>, u64)>,
+    end: WorkerEnd,
+}
+
+impl<W: Workload, D: Driver> Worker<W, D> {
+    /// A worker on `driver`. `per_connection`: requests a connection carries.
+    pub fn new(
+        seat: Seat,
+        recorder: Recorder,
+        driver: D,
+        workload: W,
+        tables: Arc<Tables>,
+        routes: Vec<Route>,
+        per_connection: Option<u64>,
+    ) -> Self {
+        let Seat {
+            worker,
+            workers,
+            cpu,
+            options,
+            dealt,
+            shared,
+            ..
+        } = seat;
+        let state = if per_connection == Some(1) {
+            State::Cold
+        } else {
+            State::Down
+        };
+        let conns: Vec<_> = dealt.iter().map(|d| Conn::new(*d, state)).collect();
+        let slots = conns.len();
+        let end = WorkerEnd {
+            worker,
+            cpu,
+            connections: slots as u32,
+            ..WorkerEnd::default()
+        };
+        let is_error = tables
+            .statuses
+            .iter()
+            .map(|s| s.outcome == Outcome::Error)
+            .collect();
+        let releases = Releases::new(&options, &routes, &dealt, workers, worker);
+        Self {
+            driver,
+            workload,
+            recorder,
+            tables,
+            is_error,
+            shared,
+            routes,
+            per_connection,
+            conns,
+            endpoints: Vec::new(),
+            counts: ConnectionCounts::default(),
+            releases,
+            timers: BinaryHeap::new(),
+            to_connect: VecDeque::new(),
+            connecting: 0,
+            untried: if state == State::Cold { 0 } else { slots },
+            alive: 0,
+            last_alive: Tick(0),
+            buffer: vec![0; BUFFER_BYTES],
+            outbox: Outbox::default(),
+            tally: Tally::default(),
+            random: Random::new(options.seed ^ (worker as u64 + 1).wrapping_mul(0x5851_f42d)),
+            stage: Stage::Connect,
+            window: Window::unknown(nanos(options.interval)),
+            in_flight: 0,
+            number: 0,
+            credit: 0,
+            spent: false,
+            woke: Tick(0),
+            sweep_at: Tick(0),
+            drain_until: Tick::NEVER,
+            cpu_begin: None,
+            end,
+            options,
+        }
+    }
+
+    /// Works until the run is over.
+    #[must_use]
+    pub fn run(mut self) -> WorkerEnd {
+        if self.per_connection != Some(1) {
+            self.to_connect.extend(0..self.conns.len());
+            self.connect_more();
+        }
+        self.look();
+        while self.stage != Stage::Over {
+            self.turn();
+        }
+        self.finish()
+    }
+
+    /// One wait and what it brought.
+    fn turn(&mut self) {
+        let (until, precise) = self.deadline();
+        self.woke = self.driver.wait(until, precise);
+        for handled in 1..=EVENTS_PER_TURN {
+            let Some((slot, event)) = self.driver.next() else {
+                break;
+            };
+            match event {
+                Event::Readable => self.readable(slot),
+                Event::Connected => self.connected(slot),
+                Event::ConnectFailed(cause) => self.connect_failed(slot, cause),
+                Event::Flushed => self.flushed(slot),
+                Event::WriteFailed(cause) => self.write_failed(slot, cause),
+            }
+            if handled % EVENTS_PER_LOOK == 0 {
+                self.look();
+            }
+        }
+        self.look();
+    }
+
+    /// When to wake up at the latest, and whether a request is due then.
+    fn deadline(&self) -> (Tick, bool) {
+        let mut until = self.sweep_at;
+        if let Some(Reverse((tick, _))) = self.timers.peek() {
+            until = until.min(*tick);
+        }
+        let mut due = Tick::NEVER;
+        match self.stage {
+            Stage::Connect => {}
+            Stage::Gate => until = until.min(self.woke.after(GATE_POLL_NS)),
+            Stage::Run => {
+                if self.cpu_begin.is_none() {
+                    until = until.min(self.window.begin.max(self.window.epoch));
+                }
+                until = until.min(self.window.end);
+                due = self.next_due();
+            }
+            Stage::Drain | Stage::Over => until = until.min(self.drain_until),
+        }
+        if due <= until {
+            (due, true)
+        } else {
+            (until, false)
+        }
+    }
+
+    /// What time alone brings about.
+    pub(super) fn look(&mut self) {
+        let now = self.driver.now();
+        if self.stage != Stage::Drain
+            && let Some(at) = self.shared.stop.raised()
+        {
+            self.stop(at, now);
+        }
+        match self.stage {
+            Stage::Connect if self.untried == 0 => {
+                let cold = self.per_connection == Some(1);
+                let alive = if cold {
+                    self.conns.len() as u64
+                } else {
+                    self.alive
+                };
+                self.shared.gate.arrive(alive, now);
+                self.stage = Stage::Gate;
+                self.look_at_gate(now);
+            }
+            Stage::Gate => self.look_at_gate(now),
+            Stage::Run => self.look_while_running(now),
+            Stage::Drain if self.in_flight == 0 || now >= self.drain_until => {
+                self.stage = Stage::Over;
+            }
+            _ => {}
+        }
+        self.fire_timers(now);
+        if now >= self.sweep_at {
+            self.sweep(now);
+        }
+        if let Some(routes) = self.workload.routes_changed() {
+            self.move_routes(routes, now);
+        }
+    }
+
+    fn look_at_gate(&mut self, now: Tick) {
+        let Some(epoch) = self.shared.gate.epoch() else {
+            return;
+        };
+        let begin = epoch + self.options.warmup;
+        let end = match self.options.stop {
+            Stop::After(duration) => begin + duration,
+            Stop::Requests(_) => Tick::NEVER,
+        };
+        self.window = Window {
+            epoch,
+            begin,
+            end,
+            ..self.window
+        };
+        self.recorder.set_window(self.window, now);
+        if self.shared.gate.alive() == 0 {
+            self.stage = Stage::Over;
+            return;
+        }
+        self.last_alive = now;
+        self.stage = Stage::Run;
+        self.plan_releases(epoch);
+        if now >= epoch {
+            self.look_while_running(now);
+        }
+    }
+
+    fn look_while_running(&mut self, now: Tick) {
+        if now < self.window.epoch {
+            return;
+        }
+        if self.cpu_begin.is_none() && now >= self.window.begin {
+            self.cpu_begin = Some((self.driver.cpu(), self.driver.stats().spin_ns));
+        }
+        if now >= self.window.end {
+            self.begin_drain(now);
+            return;
+        }
+        self.release(now);
+        self.spent |= self.nothing_left();
+        if self.spent && self.in_flight == 0 {
+            self.begin_drain(now);
+        } else if matches!(self.options.stop, Stop::Requests(_)) {
+            self.give_up_if_dead(now);
+        }
+    }
+
+    /// Whether everything that may be sent was.
+    pub(super) fn nothing_left(&self) -> bool {
+        self.spent || (self.credit == 0 && self.shared.budget.is_spent())
+    }
+
+    /// A run by count would never end while nothing answers.
+    fn give_up_if_dead(&mut self, now: Tick) {
+        if self.alive > 0 || self.in_flight > 0 || self.conns.is_empty() {
+            self.last_alive = now;
+        } else if now.since(self.last_alive) > nanos(self.options.connect_timeout) {
+            self.end.gave_up = true;
+            self.shared.stop.raise(now);
+        }
+    }
+
+    fn stop(&mut self, at: Tick, now: Tick) {
+        if at < self.window.end {
+            self.window.end = at.max(self.window.begin.min(now));
+            if self.window.epoch != Tick::NEVER {
+                self.recorder.set_window(self.window, now);
+            }
+        }
+        match self.stage {
+            Stage::Connect | Stage::Gate => self.stage = Stage::Over,
+            Stage::Run => {
+                self.begin_drain(now);
+                self.drain_until = self.drain_until.min(now.after(1_000_000_000));
+            }
+            Stage::Drain | Stage::Over => {}
+        }
+    }
+
+    fn begin_drain(&mut self, now: Tick) {
+        self.end_cpu();
+        self.stage = Stage::Drain;
+        self.drain_until = now + self.options.drain;
+        self.counts.alive_at_end = self.alive;
+        if self.in_flight == 0 {
+            self.stage = Stage::Over;
+        }
+    }
+
+    fn end_cpu(&mut self) {
+        let Some((begin, spin_ns)) = self.cpu_begin else {
+            return;
+        };
+        if self.end.cpu_used.is_none() {
+            self.end.cpu_used = self
+                .driver
+                .cpu()
+                .zip(begin)
+                .map(|(end, begin)| end.since(begin));
+            self.end.spin_ns = self.driver.stats().spin_ns.saturating_sub(spin_ns);
+        }
+    }
+
+    fn sweep(&mut self, now: Tick) {
+        let period_ns = (nanos(self.options.timeout) / 8).clamp(1_000_000, SWEEP_NS);
+        self.sweep_at = now.after(period_ns);
+        self.recorder.turn(now);
+        self.driver.sweep();
+        for slot in 0..self.conns.len() {
+            self.check_timeout(slot, now);
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, slot: Slot, at: Tick) {
+        if self.conns[slot].timer != at {
+            self.conns[slot].timer = at;
+            self.timers.push(Reverse((at, slot)));
+        }
+    }
+
+    fn fire_timers(&mut self, now: Tick) {
+        while let Some(&Reverse((at, slot))) = self.timers.peek() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            if self.conns[slot].timer != at {
+                continue;
+            }
+            self.conns[slot].timer = Tick::NEVER;
+            if self.conns[slot].state == State::Down {
+                self.connect_soon(slot);
+            } else {
+                self.changed(slot, now);
+            }
+        }
+    }
+
+    fn finish(mut self) -> WorkerEnd {
+        let now = self.driver.now();
+        self.end_cpu();
+        for conn in &mut self.conns {
+            for flight in conn.unflushed.drain(..).chain(conn.flight.drain(..)) {
+                self.recorder.unanswered(flight.intended, flight.sent, now);
+            }
+            if let Some(pending) = conn.pending.take() {
+                self.recorder
+                    .unanswered(pending.intended, pending.sent, now);
+            }
+        }
+        if !self.spent {
+            self.releases
+                .unsent(self.window.end, |due| self.recorder.unsent(due, now));
+            self.shared.budget.give_back(self.credit);
+        }
+        for slot in 0..self.conns.len() {
+            if self.conns[slot].state == State::Ready {
+                self.end.tcp.extend(self.driver.tcp_info(slot));
+                if self.end.buffers.receive.is_none() {
+                    self.end.buffers = self.driver.buffers(slot);
+                }
+                self.close_now(slot, false);
+            }
+        }
+        self.end.waiting = self.driver.waiting();
+        self.end.driver = self.driver.stats();
+        self.end.counts = self.counts;
+        self.end.endpoints = self.endpoints;
+        self.end.details = self.workload.details();
+        self.end.errors = self.recorder.finish(now);
+        self.end
+    }
+}

@@ -1,0 +1,178 @@
+//! Every finding in both directions: absent from a good run, present in the one that has it.
+
+use super::*;
+use crate::results::document::{ErrorRow, RunStatus};
+use crate::results::sample;
+
+fn error(phase: &str, cause: &str) -> ErrorRow {
+    ErrorRow {
+        phase: phase.to_owned(),
+        cause: cause.to_owned(),
+        count: 3,
+        first_at_ns: 0,
+        sample: String::new(),
+    }
+}
+
+/// Makes `d` show `core` and, where possible, nothing else.
+fn spoil(d: &mut Document, core: Core) {
+    let s = &mut d.summary;
+    match core {
+        Core::WorkerBroken => d.workers[1].broken = Some("panicked".to_owned()),
+        Core::TargetUnreachable => {
+            (d.connections.opened, d.connections.connect_failures) = (0, 7);
+            d.errors.push(error("connect", "refused"));
+        }
+        Core::AllFailed => d.operations[0].outcome = "error".to_owned(),
+        Core::NothingMeasured => s.requests.completed = 0,
+        Core::GeneratorLimit => d.errors.push(error("connect", "fd_limit")),
+        Core::GeneratorCpuBound => s.efficiency.generator_busy_ratio = Some(0.95),
+        Core::RateNotMet => s.requests.completed -= s.requests.completed * 2 / 100,
+        Core::Errors => d.totals.failed = 1,
+        Core::Interrupted => d.status = RunStatus::Partial,
+        Core::ScheduleLag => s.schedule_lag.p99_ns = Some(310_000),
+        Core::GeneratorDelay => s.generator_delay.p99_ns = Some(800_000),
+        Core::RunQueueWait => d.workers[0].run_queue_wait_ns = Some(21_000_000),
+        Core::MoreWorkersThanCpus => d.plan.cpu_quota = Some(1.5),
+        Core::LittlesLaw => s.response_time.mean_ns = Some(2_600_000.0),
+        Core::ConnectionsLost => d.connections.lost = 1,
+        Core::ConnectFailures => d.connections.connect_failures = 1,
+        Core::Unanswered => d.totals.unanswered = 1,
+        Core::Unsent => s.requests.unsent = 1,
+        Core::Clamped => s.schedule_lag.clamped = 1,
+        Core::DebugBuild => d.tool.profile = "debug".to_owned(),
+        Core::ShortWindow => s.response_time.count = 999,
+        Core::NotPinned => d.workers[0].cpu = None,
+        Core::DiscardCopied => d.connections.discard = Some("copy".to_owned()),
+        Core::Retransmits => d.connections.retransmits = Some(1),
+    }
+}
+
+fn weight(core: Core) -> Weight {
+    match core {
+        Core::WorkerBroken
+        | Core::TargetUnreachable
+        | Core::AllFailed
+        | Core::NothingMeasured
+        | Core::GeneratorLimit
+        | Core::RateNotMet => Weight::Invalid,
+        Core::ShortWindow | Core::NotPinned | Core::DiscardCopied | Core::Retransmits => {
+            Weight::Note
+        }
+        _ => Weight::Doubt,
+    }
+}
+
+fn with(core: Core) -> Document {
+    let open = matches!(core, Core::RateNotMet | Core::ScheduleLag | Core::Unsent);
+    let mut document = sample::document(open);
+    spoil(&mut document, core);
+    document
+}
+
+#[test]
+fn a_good_run_has_no_finding() {
+    for open_loop in [false, true] {
+        let found = find(&sample::document(open_loop));
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+#[test]
+fn each_fault_has_its_finding_and_mostly_only_that() {
+    for core in Core::ALL {
+        let document = with(core);
+        let found = find(&document);
+        let mine = found.iter().find(|f| f.code == core.code());
+        let mine = mine.unwrap_or_else(|| panic!("{core:?} not found"));
+        assert_eq!(mine.weight, weight(core), "{core:?}");
+        assert!(
+            mine.hint.len() > 40 && !mine.hint.contains("  "),
+            "{core:?}"
+        );
+        let others: Vec<&str> = found
+            .iter()
+            .map(|f| f.code.as_str())
+            .filter(|code| *code != core.code())
+            .collect();
+        let expected: &[&str] = match core {
+            Core::TargetUnreachable => &["connect_failures"],
+            Core::AllFailed => &["errors"],
+            _ => &[],
+        };
+        assert_eq!(others, expected, "{core:?}");
+    }
+}
+
+#[test]
+fn codes_are_unique() {
+    let mut codes: Vec<&str> = Core::ALL.iter().map(|c| c.code()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), Core::ALL.len());
+}
+
+#[test]
+fn a_full_generator_weighs_more_in_an_open_loop() {
+    let mut document = sample::document(true);
+    document.summary.efficiency.generator_busy_ratio = Some(0.96);
+    let finding = Core::GeneratorCpuBound.find(&document).unwrap();
+    assert_eq!(finding.weight, Weight::Invalid);
+}
+
+#[test]
+fn many_errors_weigh_more_than_few() {
+    let mut document = sample::document(false);
+    document.summary.rate.error_ratio = Some(0.1);
+    assert_eq!(Core::Errors.find(&document).unwrap().weight, Weight::Doubt);
+    document.summary.rate.error_ratio = Some(0.11);
+    assert_eq!(
+        Core::Errors.find(&document).unwrap().weight,
+        Weight::Invalid
+    );
+}
+
+#[test]
+fn own_limits_are_not_an_unreachable_target() {
+    let mut document = sample::document(false);
+    document.connections.opened = 0;
+    document.connections.connect_failures = 4;
+    document.errors.push(error("connect", "no_local_port"));
+    assert!(Core::TargetUnreachable.find(&document).is_none());
+    assert!(Core::GeneratorLimit.find(&document).is_some());
+}
+
+#[test]
+fn a_handshake_that_never_works_is_all_failed() {
+    let mut document = sample::document(false);
+    document.operations.clear();
+    document.totals = crate::results::Totals::default();
+    assert!(Core::AllFailed.find(&document).is_none());
+    document.errors.push(error("handshake", "reset"));
+    assert!(Core::AllFailed.find(&document).is_some());
+}
+
+/// What is in flight when the window ends is no shortfall; a backlog is.
+#[test]
+fn a_short_open_loop_with_slow_replies_met_its_rate() {
+    let mut document = sample::document(true);
+    let requests = &mut document.summary.requests;
+    requests.completed -= requests.completed / 20;
+    assert!(Core::RateNotMet.find(&document).is_some());
+    document.summary.service_time.mean_ns = Some(100e6);
+    document.plan.connections = 100;
+    assert!(Core::RateNotMet.find(&document).is_none());
+    // With four connections there cannot be so many in flight.
+    document.plan.connections = 4;
+    assert!(Core::RateNotMet.find(&document).is_some());
+}
+
+#[test]
+fn littles_law_forgives_what_is_counted_elsewhere() {
+    let mut document = with(Core::LittlesLaw);
+    document.connections.closed_by_us = 1;
+    assert!(Core::LittlesLaw.find(&document).is_none());
+    // But nothing explains more requests in flight than there is room for.
+    document.summary.response_time.mean_ns = Some(3_500_000.0);
+    assert!(Core::LittlesLaw.find(&document).is_some());
+}

@@ -1,0 +1,144 @@
+//! The same echo over real sockets, through the library's front door.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use loadgen_core::engine::EngineOptions;
+use loadgen_core::results::RunStatus;
+use loadgen_core::run::{Options, StartError, start};
+use loadgen_core::stop::Stop;
+use loadgen_core::workload::Endpoint;
+
+use crate::echo::{Echo, reply};
+
+/// An echo server that counts; its threads end with their connections.
+fn server() -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let counter = Arc::clone(&counter);
+            std::thread::spawn(move || {
+                let mut number = [0; 4];
+                while stream.read_exact(&mut number).is_ok() {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    let answer = reply(u32::from_be_bytes(number), 100);
+                    if stream.write_all(&answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, count)
+}
+
+fn echo(address: SocketAddr) -> Echo {
+    Echo {
+        endpoint: Some(Endpoint::Tcp(address)),
+        ..Echo::default()
+    }
+}
+
+fn options(stop: Stop) -> Options {
+    let engine = EngineOptions {
+        connections: 8,
+        depth: 4,
+        stop,
+        ..EngineOptions::default()
+    };
+    Options {
+        engine,
+        workers: Some(2),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn two_runs_in_one_process_count_what_their_servers_count() {
+    let servers = [server(), server()];
+    let handles = servers
+        .each_ref()
+        .map(|(address, _)| start(echo(*address), options(Stop::Requests(20_000))).unwrap());
+    for (handle, (_, count)) in handles.into_iter().zip(&servers) {
+        let document = handle.join();
+        assert_eq!(document.status, RunStatus::Complete);
+        assert_eq!(document.totals.completed, 20_000);
+        assert_eq!(document.totals.payload_rx_bytes, Some(2_000_000));
+        assert_eq!(count.load(Ordering::Relaxed), 20_000);
+        assert_eq!(document.summary.response_time.count, 20_000);
+        assert_eq!(
+            document.workers.iter().map(|w| w.completed).sum::<u64>(),
+            20_000
+        );
+        assert_eq!(document.connections.opened, 8);
+    }
+}
+
+#[test]
+fn a_stopped_run_is_partial_and_loses_nothing() {
+    let (address, count) = server();
+    let handle = start(
+        echo(address),
+        options(Stop::After(Duration::from_secs(600))),
+    )
+    .unwrap();
+    let begun = Instant::now();
+    while handle.snapshot().completed < 1000 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            handle.snapshot()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    handle.stop();
+    let document = handle.join();
+    assert_eq!(document.status, RunStatus::Partial);
+    assert_eq!(document.verdict.exit_code, 130);
+    assert_eq!(document.totals.completed, count.load(Ordering::Relaxed));
+    assert_eq!(document.totals.sent, document.totals.completed);
+    let window_s = document
+        .phases
+        .iter()
+        .find(|p| p.name == "measure")
+        .unwrap()
+        .duration_ns;
+    assert!(window_s < 30_000_000_000);
+}
+
+#[test]
+fn a_run_inside_an_async_runtime_needs_nothing_of_it() {
+    // No runtime of ours is entered: the handle is polled like any other thing.
+    let (address, _) = server();
+    let handle = start(echo(address), options(Stop::Requests(100))).unwrap();
+    while !handle.is_finished() {
+        std::thread::yield_now();
+    }
+    assert_eq!(handle.join().totals.completed, 100);
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_sent() {
+    let (address, count) = server();
+    let refuse = |change: fn(&mut Options)| {
+        let mut options = options(Stop::Requests(10));
+        change(&mut options);
+        match start(echo(address), options) {
+            Err(StartError::Options(text) | StartError::Environment(text)) => text,
+            Ok(_) => panic!("it was started"),
+        }
+    };
+    assert!(refuse(|o| o.engine.connections = 0).contains("--connections is 0"));
+    assert!(refuse(|o| o.engine.depth = 0).contains("--depth is 0"));
+    assert!(refuse(|o| o.workers = Some(9)).contains("--workers is 9"));
+    assert!(refuse(|o| o.engine.timeout = Duration::ZERO).contains("--timeout"));
+    assert!(refuse(|o| o.cpus = Some(vec![1023])).contains("CPU 1023"));
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+}

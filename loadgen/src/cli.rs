@@ -1,0 +1,142 @@
+//! The subcommands: which there are, and where each goes.
+//!
+//! Doors are looked for first, since their grammar is not ours. Nothing here may know a flag of a
+//! subcommand.
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use loadgen_core::results::exit;
+use loadgen_http::target::ServeHttpArgs;
+
+use crate::failure::Failure;
+use crate::quickstart::QuickstartArgs;
+use crate::run_http::HttpCommand;
+use crate::say::say;
+use crate::{doors, hints, quickstart, run_http, serve};
+
+/// Load generator for networks under real applications: honest, fast, convenient.
+///
+/// Exit codes: 0 fine, 1 a --require said no, 2 usage, 3 target unreachable or every reply bad,
+/// 4 the environment refuses what was asked for, 5 output could not be written, 6 a finding
+/// invalidates the numbers, 70 a bug of ours, 130 interrupted (the partial result is written).
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load on HTTP/1.1 servers
+    Http(Box<HttpCommand>),
+    /// Measure embedded targets on this machine, in under 15 seconds
+    Quickstart(QuickstartArgs),
+    /// Embedded targets, whose behaviour is known exactly
+    #[command(subcommand)]
+    Serve(Serve),
+    /// wrk's flags and report, our engine
+    #[command(disable_help_flag = true)]
+    Wrk(Door),
+    /// wrk2's flags and report, our engine
+    #[command(disable_help_flag = true)]
+    Wrk2(Door),
+}
+
+#[derive(Debug, Subcommand)]
+enum Serve {
+    /// HTTP/1.1
+    Http(ServeHttpArgs),
+}
+
+/// Only for the list of subcommands: a door reads its words itself, before clap sees them.
+#[derive(Debug, clap::Args)]
+struct Door {
+    /// The flags of the old tool
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+/// Does what was typed; the exit code.
+pub fn run(words: &[OsString]) -> u8 {
+    if let Some((tool, rest)) = doors::of(words) {
+        return doors::wrk(tool, rest, words);
+    }
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match execute(cli.command, words) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(format_args!("loadgen: {}", failure.text));
+            failure.code
+        }
+    }
+}
+
+fn execute(command: Command, words: &[OsString]) -> Result<u8, Failure> {
+    match command {
+        Command::Http(http) => run_http::run(&http, words),
+        Command::Quickstart(args) => quickstart::run(&args, words),
+        Command::Serve(Serve::Http(args)) => serve::http(&args),
+        // Found by `doors::of` already; with the same words, there is nothing else to do.
+        Command::Wrk(door) => Ok(doors::wrk(doors::Tool::Wrk, &door.words, words)),
+        Command::Wrk2(door) => Ok(doors::wrk(doors::Tool::Wrk2, &door.words, words)),
+    }
+}
+
+/// Prints what clap says: help and version on stdout, a refusal on stderr with a hint if we know
+/// what was meant.
+fn refuse(error: &clap::Error) -> u8 {
+    if error.print().is_err() && !error.use_stderr() {
+        return exit::OUTPUT;
+    }
+    if let Some(hint) = hints::of(error) {
+        say(format_args!("\n  hint: {hint}"));
+    }
+    if error.use_stderr() { exit::USAGE } else { exit::OK }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_hint_is_only_for_flags_we_do_not_have() {
+        let mut cli = Cli::command();
+        let http = cli.find_subcommand_mut("http").unwrap();
+        for arg in http.get_arguments() {
+            let names = [
+                arg.get_short().map(|c| format!("-{c}")),
+                arg.get_long().map(|name| format!("--{name}")),
+            ];
+            for name in names.into_iter().flatten() {
+                assert!(!hints::is_foreign(&name), "{name} is ours and has a hint");
+            }
+        }
+    }
+
+    #[test]
+    fn a_foreign_flag_gets_its_hint_through_clap() {
+        for (line, part) in [
+            ("loadgen http -q 100 http://h/", "-R"),
+            ("loadgen http -z30s http://h/", "-d"),
+            ("loadgen http --rps=5 http://h/", "--rate"),
+            ("loadgen http -t 2s http://h/", "--timeout"),
+            ("loadgen http -d {} http://h/", "--body"),
+            ("loadgen http -s x.lua http://h/", "Lua"),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            let hint = hints::of(&error).unwrap_or_default();
+            assert!(hint.contains(part), "{line}: {hint}");
+        }
+    }
+}

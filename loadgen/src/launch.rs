@@ -1,0 +1,46 @@
+//! One run of any protocol, from judged options to an exit code.
+//!
+//! Every protocol's subcommand ends here. Nothing here may name one.
+
+use std::sync::Arc;
+
+use loadgen_core::cli::{Format, OutputArgs};
+use loadgen_core::engine::Client;
+use loadgen_core::results::Document;
+use loadgen_core::run::{Options, start_client};
+use loadgen_core::host;
+use loadgen::render;
+
+use crate::failure::Failure;
+use crate::output::Files;
+use crate::say::say;
+use crate::{drive, dry_run, output};
+
+/// Runs `client`, or only says what it would do; the exit code.
+///
+/// # Errors
+/// Why there was no run, or why its result could not be written.
+pub fn launch(
+    client: Arc<dyn Client>,
+    options: Options,
+    output: &OutputArgs,
+) -> Result<u8, Failure> {
+    if output.dry_run {
+        output::stdout(&dry_run::plan(&*client, &options)?)?;
+        return Ok(0);
+    }
+    let files = Files::open(output)?;
+    let signals = drive::signals()?;
+    host::raise_open_files();
+    let handle = start_client(client, options)?;
+    let document = drive::to_end(handle, &signals, output.quiet);
+    // The file first: it is whole even where the reader of stdout has gone.
+    let written = files.write(&document);
+    let rendering = output.rendering();
+    output::stdout(&render(rendering, &document, &output.percentiles))?;
+    written?;
+    if rendering != Format::Text && !output.quiet {
+        say_findings(&document);
+    }
+    Ok(document.verdict.exit_code)
+}

@@ -1,0 +1,284 @@
+//! `loadgen quickstart`: the suite on embedded targets, in this process, in under 15 seconds.
+//!
+//! Generator and target share the machine, so its numbers say what this machine can do, not what
+//! a network can: the doubts are printed with them. Nothing here may hide one.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use loadgen_core::engine::EngineOptions;
+use loadgen_core::host;
+use loadgen_core::pace::{Arrival, Pacing};
+use loadgen_core::results::{Caption, Document, Weight, exit};
+use loadgen_core::run::{Options, start};
+use loadgen_core::stop::Stop;
+use loadgen_http::target::{Target, TargetHandle, TargetOptions};
+use loadgen_http::{HttpPlan, HttpScenario, HttpSpec};
+
+use crate::failure::Failure;
+use crate::output::{self, Files};
+use crate::signals::Signals;
+use crate::{command, drive, words};
+
+/// What can be typed behind `loadgen quickstart`.
+#[derive(Debug, clap::Args)]
+pub struct QuickstartArgs {
+    /// Folder for the documents, loadgen-quickstart-*.json
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+
+    /// No progress on stderr [default: a line on a terminal]
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Measured for so long, each.
+const WINDOW: Duration = Duration::from_millis(2500);
+/// After so much load.
+const WARMUP: Duration = Duration::from_millis(500);
+
+/// One run of the suite.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// Its name in the table and in its file.
+    name: &'static str,
+    path: &'static str,
+    connections: u32,
+    /// An open loop, at this part of the rate that the first step reached.
+    part_of_first: Option<f64>,
+}
+
+const STEPS: [Step; 3] = [
+    Step {
+        name: "http-1kb-closed",
+        path: "/bytes/1024",
+        connections: 32,
+        part_of_first: None,
+    },
+    Step {
+        name: "http-1mb-closed",
+        path: "/bytes/1048576",
+        connections: 8,
+        part_of_first: None,
+    },
+    Step {
+        name: "http-1kb-open",
+        path: "/bytes/1024",
+        connections: 32,
+        part_of_first: Some(0.25),
+    },
+];
+
+/// The rate of the open loop, where the first step says nothing or very much.
+const RATE_MIN_PER_S: f64 = 100.0;
+const RATE_MAX_PER_S: f64 = 20_000.0;
+
+/// Runs the suite. The exit code is 0 with doubts too; 3, 70 and 130 as in any run.
+///
+/// # Errors
+/// Why there was no run, or why a document could not be written.
+pub fn run(args: &QuickstartArgs, typed: &[OsString]) -> Result<u8, Failure> {
+    let paths: Vec<PathBuf> = STEPS.iter().map(|step| file_of(&args.out, step)).collect();
+    let files: Vec<Files> = paths
+        .iter()
+        .map(|path| Files::of(Some(path), None))
+        .collect::<Result<_, _>>()?;
+    let signals = drive::signals()?;
+    let place = Place::choose();
+    let target = place.target()?;
+    let mut documents: Vec<Document> = Vec::new();
+    for (step, files) in STEPS.iter().zip(files) {
+        let first = documents.first().and_then(|d| d.summary.rate.achieved_per_s);
+        let document = measure(step, first, &place, &target, &signals, args, typed)?;
+        files.write(&document)?;
+        let code = document.verdict.exit_code;
+        documents.push(document);
+        if [exit::BUG, exit::INTERRUPTED, exit::TARGET].contains(&code) {
+            output::stdout(&report(&documents, &paths))?;
+            return Ok(code);
+        }
+    }
+    output::stdout(&report(&documents, &paths))?;
+    Ok(exit::OK)
+}
+
+fn file_of(folder: &Path, step: &Step) -> PathBuf {
+    folder.join(format!("loadgen-quickstart-{}.json", step.name))
+}
+
+/// One CPU for the generator and another for the target, where there are two.
+#[derive(Debug)]
+struct Place {
+    generator: Option<u32>,
+    target: Option<u32>,
+}
+
+impl Place {
+    fn choose() -> Self {
+        let allowed = host::Allowed::read();
+        match (allowed.parallelism(), allowed.cpus.as_slice()) {
+            (2.., [first, .., last]) => Self {
+                generator: Some(*first),
+                target: Some(*last),
+            },
+            _ => Self {
+                generator: None,
+                target: None,
+            },
+        }
+    }
+
+    /// Starts the target. Its threads inherit the CPU of the thread that makes them.
+    fn target(&self) -> Result<TargetHandle, Failure> {
+        let cpu = self.target;
+        let maker = std::thread::spawn(move || {
+            if let Some(cpu) = cpu {
+                // Refused, the target runs anywhere; the table's doubts say what that did.
+                let _ = host::pin_current(0, cpu);
+            }
+            Target::start(TargetOptions::default())
+        });
+        match maker.join() {
+            Ok(Ok(target)) => Ok(target),
+            Ok(Err(error)) => Err(Failure::environment(error.to_string())),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+fn measure(
+    step: &Step,
+    first_per_s: Option<f64>,
+    place: &Place,
+    target: &TargetHandle,
+    signals: &Signals,
+    args: &QuickstartArgs,
+    typed: &[OsString],
+) -> Result<Document, Failure> {
+    let url = format!("http://{}{}", target.address(), step.path);
+    let spec = HttpSpec {
+        urls: vec![url.as_str().into()],
+        ..HttpSpec::default()
+    };
+    let scenario = HttpScenario::new(HttpPlan::new(spec)?);
+    let pacing = match step.part_of_first {
+        None => Pacing::Closed,
+        Some(part) => Pacing::Open {
+            rate_per_s: rate(first_per_s.unwrap_or_default() * part),
+            arrival: Arrival::Poisson,
+        },
+    };
+    let options = Options {
+        engine: EngineOptions {
+            connections: step.connections,
+            pacing,
+            stop: Stop::After(WINDOW),
+            warmup: WARMUP,
+            interval: Duration::from_millis(500),
+            ..EngineOptions::default()
+        },
+        workers: Some(1),
+        cpus: place.generator.map(|cpu| vec![cpu]),
+        unpinned: place.generator.is_none(),
+        caption: Caption {
+            command: command::recorded(typed),
+            ..Caption::default()
+        },
+    };
+    let handle = start(scenario, options)?;
+    Ok(drive::to_end(handle, signals, args.quiet))
+}
+
+/// Whole hundreds: a rate that can be typed again.
+fn rate(per_s: f64) -> f64 {
+    let hundreds = (per_s / 100.0).floor() * 100.0;
+    hundreds.clamp(RATE_MIN_PER_S, RATE_MAX_PER_S)
+}
+
+/// A document, or half of one: `—` where nothing is known.
+fn report(documents: &[Document], paths: &[PathBuf]) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  verdict",
+        "run", "requests/s", "MB/s", "p50", "p99", "p99.9", "CPU µs/request"
+    );
+    for (step, document) in STEPS.iter().zip(documents) {
+        let summary = &document.summary;
+        let latency = &summary.response_time;
+        let number = |value: Option<f64>| value.map_or("—".to_owned(), words::count);
+        let time = |value: Option<u64>| value.map_or("—".to_owned(), words::time);
+        let _ = writeln!(
+            text,
+            "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  {}",
+            step.name,
+            number(summary.rate.achieved_per_s),
+            number(summary.payload.rx_mb_per_s),
+            time(latency.p50_ns),
+            time(latency.p99_ns),
+            time(latency.p999_ns),
+            number(summary.efficiency.generator_cpu_us_per_request),
+            if document.verdict.valid { "valid" } else { "invalid" },
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\nGenerator and target shared this machine: these are its limits, not a network's."
+    );
+    for (step, document) in STEPS.iter().zip(documents) {
+        for finding in document.findings.iter().filter(|f| f.weight > Weight::Note) {
+            let weight = format!("{:?}", finding.weight).to_lowercase();
+            let _ = writeln!(
+                text,
+                "{}: {weight}: {}: {}",
+                step.name, finding.code, finding.hint
+            );
+        }
+    }
+    let written = paths.iter().take(documents.len());
+    let names: Vec<String> = written.map(|path| path.display().to_string()).collect();
+    let _ = writeln!(text, "\nDocuments: {}", names.join(" "));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loadgen_core::results::sample;
+
+    #[test]
+    fn the_suite_is_over_in_under_15_seconds() {
+        let planned = (WINDOW + WARMUP) * STEPS.len() as u32;
+        assert!(planned <= Duration::from_secs(10), "{planned:?}");
+    }
+
+    #[test]
+    fn rates_are_round_and_bounded() {
+        assert_eq!(rate(0.0), RATE_MIN_PER_S);
+        assert_eq!(rate(4567.8), 4500.0);
+        assert_eq!(rate(1e9), RATE_MAX_PER_S);
+    }
+
+    #[test]
+    fn the_table_has_a_row_a_run_and_every_doubt() {
+        let mut document = sample::document(false);
+        document.findings.push(loadgen_core::results::Finding {
+            code: "made_up".to_owned(),
+            weight: Weight::Doubt,
+            actual: None,
+            limit: None,
+            unit: None,
+            hint: "look twice".to_owned(),
+        });
+        document.summary.response_time.p999_ns = None;
+        let paths = vec![PathBuf::from("a.json"), PathBuf::from("b.json")];
+        let text = report(&[document], &paths);
+        assert!(text.lines().nth(1).unwrap().starts_with("http-1kb-closed "));
+        assert!(text.contains("—"), "{text}");
+        assert!(text.contains("http-1kb-closed: doubt: made_up: look twice"));
+        assert!(text.ends_with("Documents: a.json\n"), "{text}");
+    }
+}

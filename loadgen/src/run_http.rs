@@ -1,0 +1,73 @@
+//! `loadgen http`: from flags to a run.
+//!
+//! What HTTP means is loadgen-http's business, what a run is core's; here they meet.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use loadgen_core::cli::CommonArgs;
+use loadgen_core::engine::{Client, Native};
+use loadgen_http::args::HttpArgs;
+use loadgen_http::{HttpPlan, HttpScenario};
+
+use crate::command;
+use crate::failure::Failure;
+use crate::launch::launch;
+
+/// The clients there are.
+const CLIENTS: [&str; 2] = ["native", "hyper"];
+
+/// What can be typed behind `loadgen http`.
+#[derive(Debug, clap::Args)]
+pub struct HttpCommand {
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Runs it; the exit code.
+///
+/// # Errors
+/// Why there was no run, or why its result could not be written.
+pub fn run(typed: &HttpCommand, words: &[OsString]) -> Result<u8, Failure> {
+    let common = &typed.common;
+    let mut options = common.options(&command::recorded(words))?;
+    options.engine.depth = depth(common.load.depth, typed.http.pipeline)?;
+    let name = common.client_of(&CLIENTS)?;
+    let scenario = HttpScenario::new(HttpPlan::new(typed.http.spec()?)?);
+    launch(client(name, scenario), options, &common.output)
+}
+
+fn client(name: &str, scenario: HttpScenario) -> Arc<dyn Client> {
+    match name {
+        "hyper" => Arc::new(loadgen_http::reference::HyperClient::new(scenario)),
+        _ => Arc::new(Native(Arc::new(scenario))),
+    }
+}
+
+/// `--pipeline` is another name for `--depth`; 1 is what is there when neither was typed.
+fn depth(depth: u32, pipeline: Option<u32>) -> Result<u32, Failure> {
+    match pipeline {
+        None => Ok(depth),
+        Some(0) => Err(Failure::usage("--pipeline 0 is below the limit of 1")),
+        Some(other) if depth != 1 && depth != other => Err(Failure::usage(format!(
+            "--pipeline {other} and --depth {depth} are two names for one thing; give one"
+        ))),
+        Some(other) => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_names_for_one_depth() {
+        assert_eq!(depth(4, None), Ok(4));
+        assert_eq!(depth(1, Some(16)), Ok(16));
+        assert_eq!(depth(16, Some(16)), Ok(16));
+        assert!(depth(1, Some(0)).is_err());
+        assert!(depth(4, Some(2)).unwrap_err().text.contains("--depth 4"));
+    }
+}
