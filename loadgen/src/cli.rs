@@ -96,7 +96,11 @@ fn refuse(error: &clap::Error) -> u8 {
     if let Some(hint) = hints::of(error) {
         say(format_args!("\n  hint: {hint}"));
     }
-    if error.use_stderr() { exit::USAGE } else { exit::OK }
+    if error.use_stderr() {
+        exit::USAGE
+    } else {
+        exit::OK
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,10 @@ mod tests {
         for (word, kept) in [
             ("Authorization: Bearer x", "Authorization: …"),
             ("-Hcookie:a=b", "-Hcookie: …"),
-            ("--header=Proxy-Authorization: x", "--header=Proxy-Authorization: …"),
+            (
+                "--header=Proxy-Authorization: x",
+                "--header=Proxy-Authorization: …",
+            ),
             ("X-Authorization: y", "X-Authorization: y"),
             ("Accept: */*", "Accept: */*"),
             ("http://u:p@host:80/a@b", "http://…@host:80/a@b"),

@@ -50,7 +50,10 @@ fn never_run(client: &dyn Client, options: &Options, machine: Machine) -> Outcom
     let workers = machine.cpus.len();
     let routes = client.routes();
     let mut counts = vec![0_u32; routes.len()];
-    for dealt in deal(options.engine.connections, &routes, workers).into_iter().flatten() {
+    for dealt in deal(options.engine.connections, &routes, workers)
+        .into_iter()
+        .flatten()
+    {
         counts[dealt.route] += 1;
     }
     let interval_ns = nanos(options.engine.interval);

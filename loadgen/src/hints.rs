@@ -7,40 +7,112 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// A flag we do not have, and the line for it.
 const UNKNOWN: &[(&str, &str)] = &[
-    ("-q", "a rate (oha, hey, fortio: -q, -qps) is -R/--rate here, per second and in total; no output but the result is --quiet"),
+    (
+        "-q",
+        "a rate (oha, hey, fortio: -q, -qps) is -R/--rate here, per second and in total; no output but the result is --quiet",
+    ),
     ("--qps", "a rate is -R/--rate here, per second and in total"),
-    ("--rps", "a rate (h2load: for each client) is -R/--rate here, per second and in total"),
+    (
+        "--rps",
+        "a rate (h2load: for each client) is -R/--rate here, per second and in total",
+    ),
     ("-z", "the duration (oha, hey: -z) is -d/--duration here"),
-    ("-D", "the duration (h2load: -D) is -d/--duration here; a body from a file (hey, oha: -D) is --body @FILE"),
-    ("-r", "a rate (bombardier: -r) is -R/--rate here; requests for each connection (h1load: -r) is --requests-per-conn; redirects (oha: -r) are never followed"),
-    ("-k", "https is not spoken yet, so there is no certificate to ignore (oha, bombardier: -k); connections are kept alive (ab: -k) unless --requests-per-conn 1 says otherwise"),
-    ("--insecure", "https is not spoken yet, so there is no certificate to ignore"),
-    ("-s", "Lua scripts (wrk: -s) are not run: see --method, --body, --header and several URLs; a timeout (ab: -s) is --timeout"),
-    ("--script", "Lua scripts are not run: see --method, --body, --header and several URLs"),
+    (
+        "-D",
+        "the duration (h2load: -D) is -d/--duration here; a body from a file (hey, oha: -D) is --body @FILE",
+    ),
+    (
+        "-r",
+        "a rate (bombardier: -r) is -R/--rate here; requests for each connection (h1load: -r) is --requests-per-conn; redirects (oha: -r) are never followed",
+    ),
+    (
+        "-k",
+        "https is not spoken yet, so there is no certificate to ignore (oha, bombardier: -k); connections are kept alive (ab: -k) unless --requests-per-conn 1 says otherwise",
+    ),
+    (
+        "--insecure",
+        "https is not spoken yet, so there is no certificate to ignore",
+    ),
+    (
+        "-s",
+        "Lua scripts (wrk: -s) are not run: see --method, --body, --header and several URLs; a timeout (ab: -s) is --timeout",
+    ),
+    (
+        "--script",
+        "Lua scripts are not run: see --method, --body, --header and several URLs",
+    ),
     ("-C", "a cookie (ab: -C) is -H 'Cookie: NAME=VALUE' here"),
-    ("-T", "a timeout (wrk, h2load: -T) is --timeout here; a content type (oha, hey, ab: -T) is -H 'Content-Type: TYPE'"),
-    ("-A", "an Accept header (oha, hey: -A) is -H 'Accept: TYPE' here"),
-    ("-a", "basic authentication (oha, hey: -a) is -H 'Authorization: Basic BASE64' here; a new connection for each request (bombardier: -a) is --requests-per-conn 1"),
-    ("-o", "the document goes to a file with --json=FILE; another report with --format (oha, bombardier: -o)"),
+    (
+        "-T",
+        "a timeout (wrk, h2load: -T) is --timeout here; a content type (oha, hey, ab: -T) is -H 'Content-Type: TYPE'",
+    ),
+    (
+        "-A",
+        "an Accept header (oha, hey: -A) is -H 'Accept: TYPE' here",
+    ),
+    (
+        "-a",
+        "basic authentication (oha, hey: -a) is -H 'Authorization: Basic BASE64' here; a new connection for each request (bombardier: -a) is --requests-per-conn 1",
+    ),
+    (
+        "-o",
+        "the document goes to a file with --json=FILE; another report with --format (oha, bombardier: -o)",
+    ),
     ("--output", "the document goes to a file with --json=FILE"),
-    ("-f", "a body from a file (bombardier: -f) is --body @FILE here"),
-    ("-w", "load before the measured window is --warmup here; a timeout (h1load: -w) is --timeout"),
-    ("--warm-up-time", "load before the measured window is --warmup here"),
-    ("-l", "percentiles (bombardier: -l) are in every report; choose them with --percentiles"),
-    ("-L", "percentiles (wrk, wrk2: -L) are in every report; choose them with --percentiles"),
-    ("--latency", "percentiles (wrk, wrk2) are in every report; choose them with --percentiles"),
-    ("-U", "response time and service time (wrk2: corrected and -U) are both in every document"),
-    ("-B", "every reply is timed by itself here (wrk2: -B times batches)"),
-    ("--latency-correction", "an open loop (--rate) always counts from the intended time (oha: --latency-correction)"),
-    ("--no-tui", "the progress line is for terminals only; --quiet switches it off (oha: --no-tui)"),
+    (
+        "-f",
+        "a body from a file (bombardier: -f) is --body @FILE here",
+    ),
+    (
+        "-w",
+        "load before the measured window is --warmup here; a timeout (h1load: -w) is --timeout",
+    ),
+    (
+        "--warm-up-time",
+        "load before the measured window is --warmup here",
+    ),
+    (
+        "-l",
+        "percentiles (bombardier: -l) are in every report; choose them with --percentiles",
+    ),
+    (
+        "-L",
+        "percentiles (wrk, wrk2: -L) are in every report; choose them with --percentiles",
+    ),
+    (
+        "--latency",
+        "percentiles (wrk, wrk2) are in every report; choose them with --percentiles",
+    ),
+    (
+        "-U",
+        "response time and service time (wrk2: corrected and -U) are both in every document",
+    ),
+    (
+        "-B",
+        "every reply is timed by itself here (wrk2: -B times batches)",
+    ),
+    (
+        "--latency-correction",
+        "an open loop (--rate) always counts from the intended time (oha: --latency-correction)",
+    ),
+    (
+        "--no-tui",
+        "the progress line is for terminals only; --quiet switches it off (oha: --no-tui)",
+    ),
     ("-i", "HEAD requests (ab: -i) are --method HEAD here"),
-    ("-x", "proxies (hey, ab, oha: -x) are not supported; name the proxy as the target"),
+    (
+        "-x",
+        "proxies (hey, ab, oha: -x) are not supported; name the proxy as the target",
+    ),
     ("-V", "the version is --version"),
     ("-v", "the version (wrk: -v) is --version here"),
     ("--http2", "only HTTP/1.1 is spoken"),
     ("--http3", "only HTTP/1.1 is spoken"),
     ("-N", "a timeout (h2load: -N) is --timeout here"),
-    ("--laddr", "local addresses (vegeta: -laddr) are --bind-ip here"),
+    (
+        "--laddr",
+        "local addresses (vegeta: -laddr) are --bind-ip here",
+    ),
     ("-j", "the document on stdout is --json here"),
 ];
 

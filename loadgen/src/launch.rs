@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
+use loadgen::render;
 use loadgen_core::cli::{Format, OutputArgs};
 use loadgen_core::engine::Client;
+use loadgen_core::host;
 use loadgen_core::results::Document;
 use loadgen_core::run::{Options, start_client};
-use loadgen_core::host;
-use loadgen::render;
 
 use crate::failure::Failure;
 use crate::output::Files;

@@ -111,7 +111,11 @@ impl Pending {
     fn write(mut self, text: &str) -> Result<(), Failure> {
         // Not everything that can be opened can be cut: a pipe, a terminal.
         let is_plain = self.file.metadata().is_ok_and(|m| m.is_file());
-        let cut = if is_plain { self.file.set_len(0) } else { Ok(()) };
+        let cut = if is_plain {
+            self.file.set_len(0)
+        } else {
+            Ok(())
+        };
         let written = cut
             .and_then(|()| self.file.write_all(text.as_bytes()))
             .and_then(|()| self.file.flush());

@@ -90,7 +90,9 @@ pub fn run(args: &QuickstartArgs, typed: &[OsString]) -> Result<u8, Failure> {
     let target = place.target()?;
     let mut documents: Vec<Document> = Vec::new();
     for (step, files) in STEPS.iter().zip(files) {
-        let first = documents.first().and_then(|d| d.summary.rate.achieved_per_s);
+        let first = documents
+            .first()
+            .and_then(|d| d.summary.rate.achieved_per_s);
         let document = measure(step, first, &place, &target, &signals, args, typed)?;
         files.write(&document)?;
         let code = document.verdict.exit_code;
@@ -221,7 +223,11 @@ fn report(documents: &[Document], paths: &[PathBuf]) -> String {
             time(latency.p99_ns),
             time(latency.p999_ns),
             number(summary.efficiency.generator_cpu_us_per_request),
-            if document.verdict.valid { "valid" } else { "invalid" },
+            if document.verdict.valid {
+                "valid"
+            } else {
+                "invalid"
+            },
         );
     }
     let _ = writeln!(

@@ -9,8 +9,8 @@ use std::time::Duration;
 use loadgen_core::host;
 use loadgen_http::target::{ServeHttpArgs, Target};
 
-use crate::failure::Failure;
 use crate::drive;
+use crate::failure::Failure;
 use crate::say::say;
 
 /// How often the signal is looked for; the target works in its own threads.

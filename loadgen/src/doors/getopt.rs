@@ -164,7 +164,13 @@ mod tests {
     #[test]
     fn all_ways_to_write_a_value() {
         let expected = Ok(vec![with('c', "5")]);
-        for line in ["-c5", "-c 5", "--connections 5", "--connections=5", "--conn 5"] {
+        for line in [
+            "-c5",
+            "-c 5",
+            "--connections 5",
+            "--connections=5",
+            "--conn 5",
+        ] {
             assert_eq!(read(line), expected, "{line}");
         }
         let cluster = [Item::Flag('L', None), Item::Flag('l', None), with('c', "5")];
@@ -177,7 +183,10 @@ mod tests {
     #[test]
     fn words_may_come_first_and_a_double_dash_ends_options() {
         let url = Item::Word("url".to_owned());
-        assert_eq!(read("url -L").unwrap(), [url.clone(), Item::Flag('L', None)]);
+        assert_eq!(
+            read("url -L").unwrap(),
+            [url.clone(), Item::Flag('L', None)]
+        );
         assert_eq!(read("-- -L").unwrap(), [Item::Word("-L".to_owned())]);
         assert_eq!(read("-").unwrap(), [Item::Word("-".to_owned())]);
     }
@@ -187,10 +196,19 @@ mod tests {
         for (line, said) in [
             ("-q", "tool: invalid option -- 'q'"),
             ("-c", "tool: option requires an argument -- 'c'"),
-            ("--connections", "tool: option '--connections' requires an argument"),
-            ("--latency=5", "tool: option '--latency' doesn't allow an argument"),
+            (
+                "--connections",
+                "tool: option '--connections' requires an argument",
+            ),
+            (
+                "--latency=5",
+                "tool: option '--latency' doesn't allow an argument",
+            ),
             ("--nope", "tool: unrecognized option '--nope'"),
-            ("--lat", "tool: option '--lat' is ambiguous; possibilities: '--latency' '--lateral'"),
+            (
+                "--lat",
+                "tool: option '--lat' is ambiguous; possibilities: '--latency' '--lateral'",
+            ),
         ] {
             assert_eq!(read(line), Err(said.to_owned()));
         }

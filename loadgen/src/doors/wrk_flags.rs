@@ -128,8 +128,8 @@ const NO_SCRIPT: &str = "-s: Lua scripts are not run here; loadgen http has --me
 
 /// Reads the words behind the name.
 pub(crate) fn read(tool: Tool, words: &[String]) -> Result<Ask, Refusal> {
-    let items = parse(tool.name(), &tool.flags(), words)
-        .map_err(|line| Refusal::usage(Some(line)))?;
+    let items =
+        parse(tool.name(), &tool.flags(), words).map_err(|line| Refusal::usage(Some(line)))?;
     let mut ask = Ask {
         threads: 2,
         connections: 10,
@@ -167,7 +167,11 @@ fn apply(ask: &mut Ask, id: char, value: String) -> Result<(), Refusal> {
     let wrong = || Refusal::usage(None);
     let number = || scan(&value, &NUMBERS).ok_or_else(wrong);
     let narrow = || number().and_then(|n| u32::try_from(n).map_err(|_| wrong()));
-    let time = || scan(&value, &TIMES).map(Duration::from_secs).ok_or_else(wrong);
+    let time = || {
+        scan(&value, &TIMES)
+            .map(Duration::from_secs)
+            .ok_or_else(wrong)
+    };
     match id {
         'c' => ask.connections = narrow()?,
         't' => ask.threads = narrow()?,
@@ -222,7 +226,9 @@ const TIMES: [(&str, u64); 4] = [("", 1), ("s", 1), ("m", 60), ("h", 3600)];
 
 /// A whole number and a unit of either case.
 fn scan(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     let unit = unit.to_ascii_lowercase();
     let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
@@ -272,7 +278,10 @@ mod tests {
             ("-c1.5 http://h/", None),
             ("-d500ms http://h/", None),
             ("-c5G http://h/", None),
-            ("-c1 http://h/", Some("number of connections must be >= threads")),
+            (
+                "-c1 http://h/",
+                Some("number of connections must be >= threads"),
+            ),
             ("-R5 http://h/", Some("wrk: invalid option -- 'R'")),
             ("-d", Some("wrk: option requires an argument -- 'd'")),
         ] {

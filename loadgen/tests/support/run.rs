@@ -6,7 +6,8 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use loadgen_core::results::Document;
+use loadgen_core::results::{Document, judge, schema};
+use serde_json::Value;
 
 /// How long a run may take at the most, planned length included.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -147,12 +148,19 @@ impl Ran {
     #[track_caller]
     pub(crate) fn document(&self) -> Document {
         let parsed = serde_json::from_str(&self.stdout);
-        let document: Document = parsed.unwrap_or_else(|e| {
+        let value: Value = parsed.unwrap_or_else(|e| {
             panic!(
                 "no document on stdout ({e}); exit code {:?}\nstdout: {}\nstderr: {}",
                 self.code, self.stdout, self.stderr
             )
         });
+        let validator = jsonschema::validator_for(&schema()).expect("a schema");
+        let wrong: Vec<String> = validator
+            .iter_errors(&value)
+            .map(|e| e.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "not as the schema says: {wrong:?}");
+        let document: Document = serde_json::from_value(value).expect("the types of the schema");
         check(&document);
         let promised = i32::from(document.verdict.exit_code);
         assert_eq!(self.code, Some(promised), "exit code; {}", self.stderr);
@@ -182,4 +190,15 @@ fn check(document: &Document) {
     assert_eq!(replies, totals.completed, "operations add up to the totals");
     let by_target: u64 = document.targets.iter().map(|t| t.completed).sum();
     assert_eq!(by_target, totals.completed, "targets add up to the totals");
+    // Findings, answers and verdict are functions of the rest.
+    let mut again = document.clone();
+    judge(&mut again);
+    let codes = |d: &Document| {
+        d.findings
+            .iter()
+            .map(|f| f.code.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&again), codes(document));
+    assert_eq!(again.verdict.exit_code, document.verdict.exit_code);
 }
