@@ -68,12 +68,14 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 if conn.skip != u64::MAX {
                     conn.skip -= count.min(conn.skip);
                 }
-                if conn.skip == 0 {
-                    self.receive_more(slot, &[], now);
+                if conn.skip == 0 && self.process(slot, &[], false, now) == Flow::Open {
                     let conn = &self.conns[slot];
-                    if conn.state == State::Ready && !conn.flight.is_empty() && conn.skip == 0 {
+                    // Just what was asked for came: replies behind it may be there already. To
+                    // what is sent from here on there will be an event.
+                    if !conn.flight.is_empty() && conn.skip == 0 {
                         self.driver.look_again(slot);
                     }
+                    self.settle(slot, now);
                 }
             }
             Received::End => self.ended(slot, &buffer[..kept], now),
