@@ -406,7 +406,7 @@ fn look_up(what: &str, host: &str, port: u16) -> Result<Vec<Endpoint>, PlanError
         Err(error) => return unresolved(error.to_string()),
     };
     let mut endpoints: Vec<Endpoint> = Vec::new();
-    for endpoint in found.into_iter().map(Endpoint::Tcp) {
+    for endpoint in one_family_of_loopback(found).into_iter().map(Endpoint::Tcp) {
         if !endpoints.contains(&endpoint) {
             endpoints.push(endpoint);
         }
@@ -415,6 +415,17 @@ fn look_up(what: &str, host: &str, port: u16) -> Result<Vec<Endpoint>, PlanError
         return unresolved("the name has no address".to_owned());
     }
     Ok(endpoints)
+}
+
+/// A name for this very machine (`localhost`) has an address in both families, and most servers
+/// listen on one: of such a name IPv4 counts. `[::1]` says the other.
+fn one_family_of_loopback(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let local = found.iter().all(|address| address.ip().is_loopback());
+    if local && found.iter().any(SocketAddr::is_ipv4) {
+        found.into_iter().filter(SocketAddr::is_ipv4).collect()
+    } else {
+        found
+    }
 }
 
 #[cfg(test)]

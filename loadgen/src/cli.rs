@@ -59,7 +59,7 @@ struct Door {
 }
 
 /// Does what was typed; the exit code.
-pub fn run(words: &[OsString]) -> u8 {
+pub(crate) fn run(words: &[OsString]) -> u8 {
     if let Some((tool, rest)) = doors::of(words) {
         return doors::wrk(tool, rest, words);
     }

@@ -11,7 +11,7 @@ const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 const MASK: &str = "…";
 
 /// The words of the command line; credentials in headers and URLs are masked.
-pub fn recorded(words: &[OsString]) -> Vec<String> {
+pub(crate) fn recorded(words: &[OsString]) -> Vec<String> {
     words
         .iter()
         .map(|word| mask_url(&mask_header(&word.to_string_lossy())))

@@ -17,12 +17,12 @@ const LOOK_MIN: Duration = Duration::from_millis(1);
 const LOOK_MAX: Duration = Duration::from_millis(50);
 
 /// Listens for Ctrl-C and SIGTERM, from before the run on.
-pub fn signals() -> Result<Signals, Failure> {
+pub(crate) fn signals() -> Result<Signals, Failure> {
     Signals::listen().map_err(|e| Failure::environment(format!("cannot listen for signals: {e}")))
 }
 
 /// Waits for the end of the run; the first signal asks it to end early.
-pub fn to_end(handle: Handle, signals: &Signals, quiet: bool) -> Document {
+pub(crate) fn to_end(handle: Handle, signals: &Signals, quiet: bool) -> Document {
     let progress = Progress::new(quiet);
     let begun = Instant::now();
     let mut stopped = false;

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// What would refuse the run as well: options that contradict the machine.
-pub fn plan(client: &dyn Client, options: &Options) -> Result<String, Failure> {
+pub(crate) fn plan(client: &dyn Client, options: &Options) -> Result<String, Failure> {
     let allowed = host::Allowed::read();
     let ask = host::Ask {
         workers: options.workers,

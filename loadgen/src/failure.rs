@@ -9,7 +9,7 @@ use loadgen_http::PlanError;
 
 /// One sentence, and the exit code it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The code.
     pub code: u8,
     /// The sentence.
@@ -18,22 +18,22 @@ pub struct Failure {
 
 impl Failure {
     /// What was typed makes no sense.
-    pub fn usage(text: impl Into<String>) -> Self {
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self::new(exit::USAGE, text)
     }
 
     /// The target cannot be reached.
-    pub fn target(text: impl Into<String>) -> Self {
+    pub(crate) fn target(text: impl Into<String>) -> Self {
         Self::new(exit::TARGET, text)
     }
 
     /// The machine refuses.
-    pub fn environment(text: impl Into<String>) -> Self {
+    pub(crate) fn environment(text: impl Into<String>) -> Self {
         Self::new(exit::ENVIRONMENT, text)
     }
 
     /// Output could not be written.
-    pub fn output(text: impl Into<String>) -> Self {
+    pub(crate) fn output(text: impl Into<String>) -> Self {
         Self::new(exit::OUTPUT, text)
     }
 

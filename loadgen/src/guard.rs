@@ -11,11 +11,15 @@ use loadgen_core::results::exit;
 use crate::say::say;
 
 /// Makes every panic, of any thread, one sentence on stderr that asks for a report.
-pub fn install() {
-    let backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-    if !backtrace {
-        std::panic::set_hook(Box::new(|info| say(sentence(info))));
-    }
+pub(crate) fn install() {
+    let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let standard = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if wanted {
+            standard(info);
+        }
+        say(sentence(info));
+    }));
 }
 
 fn sentence(info: &PanicHookInfo<'_>) -> String {
@@ -35,7 +39,7 @@ fn said(payload: &(dyn Any + Send)) -> &str {
 }
 
 /// Runs the program; its exit code, or 70 when it panics.
-pub fn run(program: impl FnOnce() -> u8) -> u8 {
+pub(crate) fn run(program: impl FnOnce() -> u8) -> u8 {
     catch_unwind(AssertUnwindSafe(program)).unwrap_or(exit::BUG)
 }
 

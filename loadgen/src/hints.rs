@@ -169,7 +169,7 @@ fn is_ramp(value: &str) -> bool {
 }
 
 /// The line for a command line that clap refused; `None` when there is nothing to say.
-pub fn of(error: &clap::Error) -> Option<&'static str> {
+pub(crate) fn of(error: &clap::Error) -> Option<&'static str> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -186,7 +186,7 @@ pub fn of(error: &clap::Error) -> Option<&'static str> {
 
 /// Whether a line is known for this flag.
 #[cfg(test)]
-pub fn is_foreign(flag: &str) -> bool {
+pub(crate) fn is_foreign(flag: &str) -> bool {
     of_unknown(flag).is_some()
 }
 

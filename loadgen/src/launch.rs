@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use loadgen::render;
 use loadgen_core::cli::{Format, OutputArgs};
 use loadgen_core::engine::Client;
 use loadgen_core::host;
-use loadgen_core::results::Document;
+use loadgen_core::results::{Document, Finding, Weight};
 use loadgen_core::run::{Options, start_client};
 
 use crate::failure::Failure;
@@ -20,7 +19,7 @@ use crate::{drive, dry_run, output};
 ///
 /// # Errors
 /// Why there was no run, or why its result could not be written.
-pub fn launch(
+pub(crate) fn launch(
     client: Arc<dyn Client>,
     options: Options,
     output: &OutputArgs,
@@ -36,11 +35,26 @@ pub fn launch(
     let document = drive::to_end(handle, &signals, output.quiet);
     // The file first: it is whole even where the reader of stdout has gone.
     let written = files.write(&document);
-    let rendering = output.rendering();
-    output::stdout(&render(rendering, &document, &output.percentiles))?;
+    output::stdout(&output::rendering(output, &document))?;
     written?;
-    if rendering != Format::Text && !output.quiet {
-        say_findings(&document);
+    // The report for people has them already.
+    if output.rendering() != Format::Text && !output.quiet {
+        for line in findings(&document) {
+            say(line);
+        }
     }
     Ok(document.verdict.exit_code)
+}
+
+/// One line for each finding, the heaviest first, as the document has them.
+pub(crate) fn findings(document: &Document) -> Vec<String> {
+    let line = |finding: &Finding| {
+        let weight = match finding.weight {
+            Weight::Note => "note",
+            Weight::Doubt => "doubt",
+            Weight::Invalid => "invalid",
+        };
+        format!("{weight}: {}: {}", finding.code, finding.hint)
+    };
+    document.findings.iter().map(line).collect()
 }

@@ -7,14 +7,16 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use loadgen_core::cli::OutputArgs;
+use anstream::{AutoStream, ColorChoice};
+use loadgen::render::{self, Style, Wrk};
+use loadgen_core::cli::{Format, OutputArgs};
 use loadgen_core::results::Document;
 
 use crate::failure::Failure;
 
 /// The files that were asked for.
 #[derive(Debug, Default)]
-pub struct Files {
+pub(crate) struct Files {
     json: Option<Pending>,
     timeseries: Option<Pending>,
 }
@@ -24,7 +26,7 @@ impl Files {
     ///
     /// # Errors
     /// Exit code 5, with the path and the reason.
-    pub fn open(output: &OutputArgs) -> Result<Self, Failure> {
+    pub(crate) fn open(output: &OutputArgs) -> Result<Self, Failure> {
         Self::of(
             output.json.as_ref().and_then(Option::as_deref),
             output.timeseries.as_deref(),
@@ -35,7 +37,7 @@ impl Files {
     ///
     /// # Errors
     /// Exit code 5, with the path and the reason.
-    pub fn of(json: Option<&Path>, timeseries: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn of(json: Option<&Path>, timeseries: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self {
             json: json.map(Pending::open).transpose()?,
             timeseries: timeseries.map(Pending::open).transpose()?,
@@ -46,8 +48,11 @@ impl Files {
     ///
     /// # Errors
     /// Exit code 5, with the path and the reason.
-    pub fn write(self, document: &Document) -> Result<(), Failure> {
-        let json = self.json.map(|file| file.write(&json(document)?));
+    pub(crate) fn write(self, document: &Document) -> Result<(), Failure> {
+        let style = Style::default();
+        let json = self
+            .json
+            .map(|file| file.write(&render::json(document, &style)));
         let timeseries = self.timeseries.map(|file| file.write(&lines(document)?));
         json.transpose()?;
         timeseries.transpose()?;
@@ -55,20 +60,30 @@ impl Files {
     }
 }
 
+/// The rendering that `output` names. Colours are for terminals, and never with NO_COLOR.
+pub(crate) fn rendering(output: &OutputArgs, document: &Document) -> String {
+    let style = Style {
+        color: AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+        percentiles: output.percentiles.clone(),
+    };
+    match output.rendering() {
+        Format::Text => render::text(document, &style),
+        Format::Json => render::json(document, &style),
+        Format::Csv => render::csv(document, &style),
+        Format::Wrk => render::wrk(document, &Wrk::default()),
+    }
+}
+
 /// Writes the one rendering.
 ///
 /// # Errors
 /// Exit code 5.
-pub fn stdout(text: &str) -> Result<(), Failure> {
+pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|e| Failure::output(format!("stdout cannot be written: {e}")))
-}
-
-fn json(document: &Document) -> Result<String, Failure> {
-    Ok(loadgen::render::json(document))
 }
 
 /// One JSON object a line, one line an interval.

@@ -16,13 +16,13 @@ const HZ: u8 = 5;
 
 /// The line, where there is one.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
     /// A line on a terminal, nothing elsewhere.
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let wanted = !quiet && std::io::stderr().is_terminal();
         let bar = wanted.then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(HZ);
@@ -35,7 +35,7 @@ impl Progress {
     }
 
     /// Shows how far the run is.
-    pub fn show(&self, snapshot: &Snapshot) {
+    pub(crate) fn show(&self, snapshot: &Snapshot) {
         if let Some(bar) = &self.bar {
             bar.set_position(step(snapshot));
             bar.set_message(line(snapshot));
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// Takes the line away: the report stands alone.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -11,20 +11,21 @@ use std::time::Duration;
 use loadgen_core::engine::EngineOptions;
 use loadgen_core::host;
 use loadgen_core::pace::{Arrival, Pacing};
-use loadgen_core::results::{Caption, Document, Weight, exit};
+use loadgen_core::results::{Caption, Document, exit};
 use loadgen_core::run::{Options, start};
 use loadgen_core::stop::Stop;
 use loadgen_http::target::{Target, TargetHandle, TargetOptions};
 use loadgen_http::{HttpPlan, HttpScenario, HttpSpec};
 
 use crate::failure::Failure;
+use crate::launch::findings;
 use crate::output::{self, Files};
 use crate::signals::Signals;
 use crate::{command, drive, words};
 
 /// What can be typed behind `loadgen quickstart`.
 #[derive(Debug, clap::Args)]
-pub struct QuickstartArgs {
+pub(crate) struct QuickstartArgs {
     /// Folder for the documents, loadgen-quickstart-*.json
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -79,7 +80,7 @@ const RATE_MAX_PER_S: f64 = 20_000.0;
 ///
 /// # Errors
 /// Why there was no run, or why a document could not be written.
-pub fn run(args: &QuickstartArgs, typed: &[OsString]) -> Result<u8, Failure> {
+pub(crate) fn run(args: &QuickstartArgs, typed: &[OsString]) -> Result<u8, Failure> {
     let paths: Vec<PathBuf> = STEPS.iter().map(|step| file_of(&args.out, step)).collect();
     let files: Vec<Files> = paths
         .iter()
@@ -199,7 +200,7 @@ fn rate(per_s: f64) -> f64 {
     hundreds.clamp(RATE_MIN_PER_S, RATE_MAX_PER_S)
 }
 
-/// A document, or half of one: `—` where nothing is known.
+/// The table, the findings and the files; `—` where nothing is known.
 fn report(documents: &[Document], paths: &[PathBuf]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -234,20 +235,27 @@ fn report(documents: &[Document], paths: &[PathBuf]) -> String {
         text,
         "\nGenerator and target shared this machine: these are its limits, not a network's."
     );
-    for (step, document) in STEPS.iter().zip(documents) {
-        for finding in document.findings.iter().filter(|f| f.weight > Weight::Note) {
-            let weight = format!("{:?}", finding.weight).to_lowercase();
-            let _ = writeln!(
-                text,
-                "{}: {weight}: {}: {}",
-                step.name, finding.code, finding.hint
-            );
-        }
+    for (line, steps) in doubts(documents) {
+        let _ = writeln!(text, "{line} ({})", steps.join(", "));
     }
     let written = paths.iter().take(documents.len());
     let names: Vec<String> = written.map(|path| path.display().to_string()).collect();
     let _ = writeln!(text, "\nDocuments: {}", names.join(" "));
     text
+}
+
+/// Every finding once, with the runs that have it.
+fn doubts(documents: &[Document]) -> Vec<(String, Vec<&'static str>)> {
+    let mut all: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for (step, document) in STEPS.iter().zip(documents) {
+        for line in findings(document) {
+            match all.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, steps)) => steps.push(step.name),
+                None => all.push((line, vec![step.name])),
+            }
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -273,7 +281,7 @@ mod tests {
         let mut document = sample::document(false);
         document.findings.push(loadgen_core::results::Finding {
             code: "made_up".to_owned(),
-            weight: Weight::Doubt,
+            weight: loadgen_core::results::Weight::Doubt,
             actual: None,
             limit: None,
             unit: None,
@@ -284,7 +292,7 @@ mod tests {
         let text = report(&[document], &paths);
         assert!(text.lines().nth(1).unwrap().starts_with("http-1kb-closed "));
         assert!(text.contains("—"), "{text}");
-        assert!(text.contains("http-1kb-closed: doubt: made_up: look twice"));
+        assert!(text.contains("doubt: made_up: look twice (http-1kb-closed)"));
         assert!(text.ends_with("Documents: a.json\n"), "{text}");
     }
 }

@@ -5,10 +5,11 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use loadgen_core::cli::CommonArgs;
-use loadgen_core::engine::{Client, Native};
+use loadgen_core::cli::{CommonArgs, DriverArg};
+use loadgen_core::engine::{Client, Native, Simulated};
 use loadgen_http::args::HttpArgs;
-use loadgen_http::{HttpPlan, HttpScenario};
+// use loadgen_http::reference::HyperClient;
+use loadgen_http::{HttpPeer, HttpPlan, HttpScenario};
 
 use crate::command;
 use crate::failure::Failure;
@@ -17,9 +18,14 @@ use crate::launch::launch;
 /// The clients there are.
 const CLIENTS: [&str; 2] = ["native", "hyper"];
 
+/// What the scripted target of `--driver sim` sends.
+const SIM_BODY_BYTES: usize = 1024;
+/// And after how long.
+const SIM_DELAY_NS: u64 = 1_000_000;
+
 /// What can be typed behind `loadgen http`.
 #[derive(Debug, clap::Args)]
-pub struct HttpCommand {
+pub(crate) struct HttpCommand {
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -30,19 +36,30 @@ pub struct HttpCommand {
 ///
 /// # Errors
 /// Why there was no run, or why its result could not be written.
-pub fn run(typed: &HttpCommand, words: &[OsString]) -> Result<u8, Failure> {
+pub(crate) fn run(typed: &HttpCommand, words: &[OsString]) -> Result<u8, Failure> {
     let common = &typed.common;
     let mut options = common.options(&command::recorded(words))?;
     options.engine.depth = depth(common.load.depth, typed.http.pipeline)?;
     let name = common.client_of(&CLIENTS)?;
     let scenario = HttpScenario::new(HttpPlan::new(typed.http.spec()?)?);
-    launch(client(name, scenario), options, &common.output)
+    let client = client(name, common.client.driver, scenario)?;
+    launch(client, options, &common.output)
 }
 
-fn client(name: &str, scenario: HttpScenario) -> Arc<dyn Client> {
-    match name {
-        "hyper" => Arc::new(loadgen_http::reference::HyperClient::new(scenario)),
-        _ => Arc::new(Native(Arc::new(scenario))),
+fn client(
+    name: &str,
+    driver: DriverArg,
+    scenario: HttpScenario,
+) -> Result<Arc<dyn Client>, Failure> {
+    match (name, driver) {
+        ("hyper", DriverArg::Epoll) => todo!(),
+        ("hyper", DriverArg::Sim) => Err(Failure::usage(
+            "--client hyper brings its own sockets; --driver sim is for --client native",
+        )),
+        (_, DriverArg::Epoll) => Ok(Arc::new(Native(Arc::new(scenario)))),
+        (_, DriverArg::Sim) => Ok(Arc::new(Simulated(Arc::new(scenario), || {
+            HttpPeer::new(SIM_BODY_BYTES, SIM_DELAY_NS)
+        }))),
     }
 }
 

@@ -6,6 +6,6 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// One line.
-pub fn say(line: impl Display) {
+pub(crate) fn say(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -17,7 +17,7 @@ use crate::say::say;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Serves until it is told to stop. The exit code is then 0: to stop it is how it ends.
-pub fn http(args: &ServeHttpArgs) -> Result<u8, Failure> {
+pub(crate) fn http(args: &ServeHttpArgs) -> Result<u8, Failure> {
     host::raise_open_files();
     let signals = drive::signals()?;
     // An address in use, or not ours, is the environment's no to an explicit wish.

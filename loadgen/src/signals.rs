@@ -12,7 +12,7 @@ use signal_hook::flag;
 
 /// Whether someone asked us to stop.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     asked: Arc<AtomicBool>,
 }
 
@@ -21,7 +21,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the kernel does not let us.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // The order matters: the second signal finds the flag raised by the first.
@@ -33,7 +33,7 @@ impl Signals {
     }
 
     /// Whether a signal has come.
-    pub fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
     }
 }

@@ -3,7 +3,7 @@
 //! Only for lines that are read and forgotten; the document has the exact values.
 
 /// `999`, `45.1k`, `1.5M`: thousands. The caller adds the unit.
-pub fn count(value: f64) -> String {
+pub(crate) fn count(value: f64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     // 999.6 would be written as 1000, so it is a thousand already.
     let unit = UNITS.iter().find(|(scale, _)| value >= scale * 0.9995);
@@ -14,7 +14,7 @@ pub fn count(value: f64) -> String {
 }
 
 /// `88 µs`, `1.25 ms`, `3 s`.
-pub fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     const UNITS: [(f64, &str); 3] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
     let value = ns as f64;
     let unit = UNITS.iter().find(|(scale, _)| value >= scale * 0.9995);

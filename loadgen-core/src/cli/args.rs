@@ -138,8 +138,14 @@ pub struct ClientArgs {
     pub name: String,
 
     /// How bytes reach a worker
-    #[arg(long, value_name = "NAME", default_value = "epoll", hide = true)]
-    pub driver: String,
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_enum,
+        default_value = "epoll",
+        hide = true
+    )]
+    pub driver: DriverArg,
 }
 
 /// What is said about the run, and where.
@@ -242,6 +248,15 @@ impl From<DispatchArg> for Dispatch {
             DispatchArg::Pinned => Self::Pinned,
         }
     }
+}
+
+/// `--driver`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DriverArg {
+    /// Real sockets
+    Epoll,
+    /// A scripted target on a virtual clock: a whole run takes milliseconds and no socket
+    Sim,
 }
 
 /// `--cpus`, read.

@@ -9,7 +9,10 @@ mod plan;
 mod values;
 
 pub use addresses::{ADDRESSES_MAX, BindIps};
-pub use args::{ClientArgs, CommonArgs, Format, LoadArgs, OutputArgs, PlaceArgs};
+pub use args::{
+    ArrivalArg, ClientArgs, CommonArgs, CpuList, DispatchArg, DriverArg, Format, LoadArgs,
+    OutputArgs, PlaceArgs,
+};
 pub use values::{bytes, count, duration, label, percentile, positive, rate, time_span};
 
 /// Flags that contradict each other: one sentence with the flag, the limit and the value.

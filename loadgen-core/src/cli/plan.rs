@@ -11,7 +11,7 @@ use super::args::{CommonArgs, Format, LoadArgs, OutputArgs, PlaceArgs};
 use crate::driver::SocketOptions;
 use crate::engine::EngineOptions;
 use crate::pace::{Dispatch, Pacing};
-use crate::results::Caption;
+use crate::results::{Caption, require};
 use crate::run::Options;
 use crate::stop::Stop;
 
@@ -99,14 +99,7 @@ impl CommonArgs {
                 self.output.interval
             ));
         }
-        match self.client.driver.as_str() {
-            "epoll" => Ok(()),
-            "sim" => Err(
-                "--driver sim needs a scripted target, which only tests have; use --driver epoll"
-                    .to_owned(),
-            ),
-            other => Err(format!("--driver {other} is not there; it is epoll")),
-        }
+        Ok(())
     }
 }
 
@@ -198,6 +191,9 @@ impl OutputArgs {
                 format!("{format:?}").to_lowercase()
             ));
         }
+        for expr in &self.require {
+            require::parse(expr).map_err(|why| format!("--require: {why}"))?;
+        }
         if self.interval < INTERVAL_MIN {
             return Err(format!(
                 "--interval {:?} is below the limit of {INTERVAL_MIN:?}",
@@ -249,7 +245,7 @@ mod tests {
             "-t 2 -c100 -R 1.5k --arrival poisson --dispatch pinned --depth 4 -d 1m --warmup 2s \
              --timeout 3s --connect-timeout 1s --interval 100ms --cpus 3,1 --bind-ip 10.0.0.8/30,::1 \
              --source-ports 1000-1999 --recv-buf 64Ki --nagle --no-discard --seed 7 --strict \
-             --label a=b --require x<1",
+             --label a=b --require response_time.p99<2ms",
         );
         let engine = &all.engine;
         let open = Pacing::Open {
@@ -268,7 +264,7 @@ mod tests {
         assert!(engine.sockets.nagle && !engine.discard && all.caption.strict);
         assert_eq!((all.workers, all.cpus), (Some(2), Some(vec![3, 1])));
         assert_eq!(all.caption.labels[0].value, "b");
-        assert_eq!(all.caption.requirements, ["x<1"]);
+        assert_eq!(all.caption.requirements, ["response_time.p99<2ms"]);
         assert_eq!(options("-n 10k").engine.stop, Stop::Requests(10_000));
     }
 
@@ -285,8 +281,8 @@ mod tests {
             ("--interval 1ms", ["--interval 1ms", "10ms"]),
             ("-d 300h --interval 10ms", ["--interval 10ms", "1000000"]),
             ("--bind-ip 10.0.0.0/16,10.1.0.0/16", ["--bind-ip", "65536"]),
-            ("--driver sim", ["--driver sim", "epoll"]),
-            ("--driver uring", ["--driver uring", "epoll"]),
+            ("--driver uring", ["--driver", "epoll"]),
+            ("--require p98<2", ["--require", "p98"]),
             ("-c 0", ["--connections", "limit of 1"]),
             ("-R 0", ["--rate", "0"]),
             ("-d 0", ["--duration", "limit"]),

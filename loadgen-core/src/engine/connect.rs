@@ -42,7 +42,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let conn = &mut self.conns[slot];
         let (route, number) = (conn.dealt.route, conn.dealt.number);
         let endpoints = &self.routes[route].endpoints;
-        let endpoint = endpoints[conn.dealt.of_route as usize % endpoints.len()].clone();
+        // An address that does not answer is passed over at the next attempt.
+        let turn = conn.dealt.of_route as usize + conn.failures as usize;
+        let endpoint = endpoints[turn % endpoints.len()].clone();
         conn.state = State::Connecting;
         conn.since = conn.pending.as_ref().map_or(now, |p| p.sent);
         conn.session = Some(self.workload.open(route, number));

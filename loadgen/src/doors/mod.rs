@@ -10,11 +10,11 @@ mod wrk_flags;
 use std::ffi::OsString;
 use std::path::Path;
 
-pub use wrk::run as wrk;
-pub use wrk_flags::Tool;
+pub(crate) use wrk::run as wrk;
+pub(crate) use wrk_flags::Tool;
 
 /// The door that a command line asks for, and the words behind its name.
-pub fn of(words: &[OsString]) -> Option<(Tool, &[OsString])> {
+pub(crate) fn of(words: &[OsString]) -> Option<(Tool, &[OsString])> {
     let called = words.first().and_then(|word| Path::new(word).file_name());
     if let Some(tool) = called.and_then(|name| named(name.to_str()?)) {
         return Some((tool, &words[1..]));

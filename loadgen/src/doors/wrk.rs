@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use loadgen::render::{self, Wrk, WrkDialect};
 use loadgen_core::engine::{EngineOptions, Native};
 use loadgen_core::host;
 use loadgen_core::pace::{Arrival, Pacing};
@@ -27,8 +28,13 @@ use crate::{command, drive};
 /// What wrk and wrk2 exit with when they did not run.
 const FAILED: u8 = 1;
 
+/// wrk's Req/Sec row is over tenths of a second.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// But a run of days must not fill the memory with them.
+const INTERVALS_MAX: u32 = 100_000;
+
 /// Opens the door: `words` is what follows the tool's name, `typed` the whole command line.
-pub fn run(tool: Tool, words: &[OsString], typed: &[OsString]) -> u8 {
+pub(crate) fn run(tool: Tool, words: &[OsString], typed: &[OsString]) -> u8 {
     let words: Vec<String> = words
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
@@ -75,7 +81,10 @@ fn measure(tool: Tool, ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
         ..HttpArgs::default()
     };
     let plan = args.spec().and_then(HttpPlan::new);
-    let plan = plan.map_err(|error| refused(&ask.url, &error))?;
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => return Ok(refuse(tool, &refused(&ask.url, &error))),
+    };
     let files = Files::of(ask.json.as_deref(), None)?;
     let signals = drive::signals()?;
     host::raise_open_files();
@@ -97,14 +106,19 @@ fn measure(tool: Tool, ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
     })
 }
 
-fn refused(url: &str, error: &PlanError) -> Failure {
-    Failure::usage(match error {
-        PlanError::Refused(why) if why.contains("URL") || why.contains(url) => {
-            format!("invalid URL: {url}\n{why}")
+fn refused(url: &str, error: &PlanError) -> Refusal {
+    let (line, usage) = match error {
+        PlanError::Refused(why) if why.contains(url) => {
+            (format!("invalid URL: {url}\n{why}"), true)
         }
-        PlanError::Refused(why) => why.clone(),
-        PlanError::Unresolved(why) => format!("unable to resolve {url}\n{why}"),
-    })
+        PlanError::Refused(why) => (why.clone(), true),
+        PlanError::Unresolved(why) => (format!("unable to resolve {url}\n{why}"), false),
+    };
+    Refusal {
+        line: Some(line),
+        usage,
+        version: false,
+    }
 }
 
 fn options(ask: &Ask, typed: &[OsString]) -> Options {
@@ -122,8 +136,7 @@ fn options(ask: &Ask, typed: &[OsString]) -> Options {
             stop: Stop::After(ask.duration),
             timeout: ask.timeout,
             drain: ask.timeout,
-            // wrk's Req/Sec row is over tenths of a second.
-            interval: Duration::from_millis(100),
+            interval: INTERVAL_MIN.max(ask.duration / INTERVALS_MAX),
             ..EngineOptions::default()
         },
         workers: Some(ask.threads as usize),
@@ -135,6 +148,20 @@ fn options(ask: &Ask, typed: &[OsString]) -> Options {
     }
 }
 
+fn report(tool: Tool, ask: &Ask, document: &Document) -> String {
+    let dialect = match tool {
+        Tool::Wrk => WrkDialect::Wrk,
+        Tool::Wrk2 => WrkDialect::Wrk2,
+    };
+    let asked = Wrk {
+        dialect,
+        latency: ask.latency,
+        uncorrected: ask.uncorrected,
+        url: Some(ask.url.clone()),
+    };
+    render::wrk(document, &asked)
+}
+
 /// The line wrk says when it gets no connection at all, before it would start.
 fn unreachable(document: &Document) -> Option<String> {
     if document.connections.opened > 0 || document.totals.completed > 0 {
@@ -143,6 +170,17 @@ fn unreachable(document: &Document) -> Option<String> {
     let target = document.targets.first();
     let address = target.map_or("the target", |t| t.address.as_str());
     let why = document.errors.first();
-    let why = why.map_or("no connection was made", |e| e.sample.as_str());
+    let why = why.map_or("no connection was made", |error| {
+        match error.cause.as_str() {
+            // As strerror(3) has it: wrk prints that, and scripts look for it.
+            "refused" => "Connection refused",
+            "timeout" => "Connection timed out",
+            "reset" => "Connection reset by peer",
+            "unreachable" => "No route to host",
+            "fd_limit" => "Too many open files",
+            "no_local_port" => "Cannot assign requested address",
+            _ => error.sample.as_str(),
+        }
+    });
     Some(format!("unable to connect to {address} {why}"))
 }

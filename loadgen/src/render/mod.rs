@@ -1,0 +1,36 @@
+//! What a person or a script reads: pure functions from a document to text.
+//!
+//! One file per format. Nothing here may print, look at the terminal or compute a number that the
+//! document could hold.
+
+mod csv;
+mod json;
+#[cfg(test)]
+mod tests;
+mod text;
+mod units;
+mod wrk;
+
+pub use csv::csv;
+pub use json::json;
+pub use text::{findings, text};
+pub use wrk::{Wrk, WrkDialect, wrk};
+
+/// How the text report looks.
+#[derive(Clone, Debug)]
+pub struct Style {
+    /// Whether colours are used.
+    pub color: bool,
+    /// The percentiles of the latency table, 0 to 100.
+    pub percentiles: Vec<f64>,
+}
+
+impl Default for Style {
+    /// No colour; p50, p90, p99, p99.9.
+    fn default() -> Self {
+        Self {
+            color: false,
+            percentiles: vec![50.0, 90.0, 99.0, 99.9],
+        }
+    }
+}
