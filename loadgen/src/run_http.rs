@@ -8,7 +8,7 @@ use std::sync::Arc;
 use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::engine::{Client, Native, Simulated};
 use loadgen_http::args::HttpArgs;
-// use loadgen_http::reference::HyperClient;
+use loadgen_http::reference::HyperClient;
 use loadgen_http::{HttpPeer, HttpPlan, HttpScenario};
 
 use crate::command;
@@ -52,7 +52,10 @@ fn client(
     scenario: HttpScenario,
 ) -> Result<Arc<dyn Client>, Failure> {
     match (name, driver) {
-        ("hyper", DriverArg::Epoll) => todo!(),
+        ("hyper", DriverArg::Epoll) => match HyperClient::new(scenario) {
+            Ok(client) => Ok(Arc::new(client)),
+            Err(refused) => Err(Failure::usage(refused)),
+        },
         ("hyper", DriverArg::Sim) => Err(Failure::usage(
             "--client hyper brings its own sockets; --driver sim is for --client native",
         )),
