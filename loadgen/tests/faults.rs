@@ -49,11 +49,14 @@ fn assert_only(ran: &Ran, class: (&str, &str), finding: &str, exit: u8) -> Docum
     document
 }
 
+/// What starting, reading the machine and writing the document may cost.
+const START: Duration = Duration::from_millis(60);
+
 /// The generator slept while there was nothing to do.
 #[track_caller]
 fn assert_quiet(ran: &Ran) {
-    let share = ran.cpu.as_secs_f64() / ran.elapsed.as_secs_f64();
-    assert!(share < 0.1, "{:?} of CPU in {:?}", ran.cpu, ran.elapsed);
+    let limit = START + ran.elapsed / 10;
+    assert!(ran.cpu < limit, "{:?} of CPU in {:?}", ran.cpu, ran.elapsed);
 }
 
 #[test]
@@ -329,16 +332,22 @@ fn restart_in_mid_run() {
     let running = start(
         &[],
         &[
-            "http", "-c", "8", "-t", "1", "-R", "2k", "-d", "4s", "--json", &url,
+            "http", "-c", "8", "-t", "1", "-R", "2k", "-d", "5s", "--json", &url,
         ],
     );
     std::thread::sleep(Duration::from_millis(1_200));
     nginx.kill();
-    std::thread::sleep(Duration::from_millis(600));
+    let before = running.cpu();
+    std::thread::sleep(Duration::from_millis(1_000));
+    let used = running.cpu() - before;
     nginx.again();
     let ran = running.finish();
     let document = ran.document();
     drop(nginx);
+    assert!(
+        used <= Duration::from_millis(100),
+        "{used:?} of CPU while the target was down"
+    );
 
     assert!(
         count(&document, "connect", "refused") > 0,
@@ -360,7 +369,7 @@ fn restart_in_mid_run() {
     // The schedule forgave nothing: what was due meanwhile waited, and response time says so.
     let summary = &document.summary;
     assert!(
-        summary.response_time.max_ns > Some(400_000_000),
+        summary.response_time.max_ns > Some(900_000_000),
         "{:?}",
         summary.response_time
     );

@@ -8,15 +8,15 @@ mod support;
 
 use hdrhistogram::Histogram;
 use loadgen_core::results::{Document, Latency};
-use support::machine;
 use support::nginx::Nginx;
-use support::run::loadgen;
+use support::run::{Ran, loadgen, under};
 use support::target::{Target, histogram};
+use support::{first, machine};
 
 /// Offered rate of the runs on laws, per second.
-const RATE: f64 = 6_000.0;
-/// Their length, seconds: 120,000 samples each.
-const LENGTH_S: f64 = 20.0;
+const RATE: f64 = 5_000.0;
+/// Their length, seconds: 105,000 samples each.
+const LENGTH_S: f64 = 21.0;
 
 /// A field of a row of the summary.
 type Field = fn(&Latency) -> Option<u64>;
@@ -27,6 +27,12 @@ const QUANTILES: [(f64, Field); 3] = [
     (0.99, |l| l.p99_ns),
     (0.999, |l| l.p999_ns),
 ];
+
+/// A run that goes before whatever else this machine is doing.
+#[track_caller]
+fn run(args: &[&str]) -> Ran {
+    under(&first(), args)
+}
 
 /// The histogram of the whole run under `name`.
 #[track_caller]
@@ -64,7 +70,7 @@ fn law_is_seen(law: &str, mean_s: f64, expected: fn(f64) -> f64) {
         "--json",
         &url,
     ];
-    let document = loadgen(&args).complete();
+    let document = run(&args).complete();
     let given = target.delays();
 
     let latency = &document.summary.service_time;
@@ -163,7 +169,7 @@ fn a_stall_shows_in_response_time_only() {
         "--json",
         &url,
     ];
-    let document = loadgen(&args).document();
+    let document = run(&args).document();
     let (totals, summary) = (&document.totals, &document.summary);
     assert_eq!(
         (totals.failed, totals.unanswered, totals.unsent),
@@ -196,12 +202,16 @@ fn a_stall_shows_in_response_time_only() {
 }
 
 /// How late we are ourselves at half of what one worker can do.
+///
+/// Here as the scheduler gives it, for a worker that turns between two releases looks busy to it,
+/// and real-time priority is throttled for a busy thread.
 #[test]
 fn half_of_a_cores_capacity_is_on_time() {
     let _machine = machine();
     let nginx = Nginx::start(1);
     let url = nginx.url("/1k");
-    let closed = loadgen(&["http", "-c", "64", "-t", "1", "-d", "3s", "--json", &url]).complete();
+    let args = ["http", "-c", "64", "-t", "1", "-d", "3s", "--json", &url];
+    let closed = loadgen(&args).complete();
     let capacity = closed.summary.rate.achieved_per_s.expect("a rate");
     let half = (capacity / 2.0).round();
     let rate = half.to_string();
@@ -209,12 +219,17 @@ fn half_of_a_cores_capacity_is_on_time() {
         "http", "-c", "64", "-t", "1", "-R", &rate, "-d", "10s", "--json", &url,
     ];
     let document = loadgen(&args).complete();
-    rate_is_met(&document, half);
-    let (lag, delay) = (
-        &document.summary.schedule_lag,
-        &document.summary.generator_delay,
+    let summary = &document.summary;
+    let offered = summary.rate.offered_per_s.expect("an open loop");
+    assert!(
+        off(offered, half) <= 0.001,
+        "offered {offered}, asked {half}"
     );
-    eprintln!("capacity {capacity:.0}/s; at half of it:\n lag {lag:?}\n generator delay {delay:?}");
-    assert!(lag.p50_ns < Some(100_000), "{lag:?}");
-    assert!(delay.p50_ns < Some(100_000), "{delay:?}");
+    let (lag, delay) = (&summary.schedule_lag, &summary.generator_delay);
+    eprintln!("capacity {capacity:.0}/s; at half of it:");
+    for (name, latency) in [("schedule lag", lag), ("generator delay", delay)] {
+        let [p50, p99, p999] = QUANTILES.map(|(_, field)| field(latency).unwrap_or(0));
+        eprintln!("{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns");
+        assert!(p50 < 50_000, "{name}: {latency:?}");
+    }
 }

@@ -88,6 +88,11 @@ impl Running {
         self.child.id()
     }
 
+    /// CPU time it used so far, user and system.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_time(self.child.id())
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Ran {
@@ -175,7 +180,6 @@ impl Ran {
         let totals = &document.totals;
         assert_eq!(totals.failed, 0, "{:?}", document.errors);
         assert_eq!(totals.unanswered, 0);
-        assert_eq!(totals.unsent, 0);
         document
     }
 }

@@ -12,8 +12,8 @@ use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
 use super::daemon::Daemon;
-use super::free_port;
 use super::run::BINARY;
+use super::{first, free_port};
 
 /// A running target.
 #[derive(Debug)]
@@ -27,8 +27,10 @@ impl Target {
     #[track_caller]
     pub(crate) fn start(args: &[&str]) -> Self {
         let port = free_port();
-        let mut command = Command::new(BINARY);
-        command.args(["serve", "http", "--listen"]);
+        let prefix = first();
+        let mut command = Command::new(prefix[0]);
+        command.args(&prefix[1..]);
+        command.args([BINARY, "serve", "http", "--listen"]);
         command.arg(format!("127.0.0.1:{port}")).args(args);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let daemon = Daemon::start(command, port);
