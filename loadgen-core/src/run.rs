@@ -125,6 +125,15 @@ pub fn start<S: Scenario>(scenario: S, options: Options) -> Result<Handle, Start
     start_client(Arc::new(crate::engine::Native(Arc::new(scenario))), options)
 }
 
+/// What [`start_client`] would do on this machine: the CPU of each worker, `None` where the
+/// scheduler decides. Nothing is started.
+///
+/// # Errors
+/// [`StartError`], as [`start_client`] would give it.
+pub fn plan_client(client: &dyn Client, options: &Options) -> Result<Vec<Option<u32>>, StartError> {
+    check::check(client, options, &host::Allowed::read())
+}
+
 /// Starts any client, the native engine or a reference one.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use loadgen_core::host;
 use loadgen_core::pace::Pacing;
 use loadgen_core::record::{Aggregate, Window};
 use loadgen_core::results::{Machine, Outcome, RunStatus, assemble};
-use loadgen_core::run::Options;
+use loadgen_core::run::{Options, plan_client};
 use loadgen_core::time::{Tick, nanos};
 use serde_json::{Value, json};
 
@@ -19,16 +19,10 @@ use crate::failure::Failure;
 /// The plan as JSON, with a newline at its end.
 ///
 /// # Errors
-/// What would refuse the run as well: options that contradict the machine.
+/// Whatever would refuse the run as well.
 pub(crate) fn plan(client: &dyn Client, options: &Options) -> Result<String, Failure> {
     let allowed = host::Allowed::read();
-    let ask = host::Ask {
-        workers: options.workers,
-        cpus: options.cpus.as_deref(),
-        unpinned: options.unpinned,
-        connections: options.engine.connections,
-    };
-    let cpus = host::plan(&ask, &allowed).map_err(Failure::environment)?;
+    let cpus = plan_client(client, options)?;
     let machine = Machine {
         name: host::name(),
         allowed_cpus: allowed.cpus,

@@ -26,7 +26,7 @@ impl Progress {
         let wanted = !quiet && std::io::stderr().is_terminal();
         let bar = wanted.then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(HZ);
-            let style = ProgressStyle::with_template("{bar:20} {msg}")
+            let style = ProgressStyle::with_template("{bar:20} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::with_draw_target(Some(STEPS), target)
                 .with_style(style.progress_chars("=> "))

@@ -82,6 +82,10 @@ const RATE_MAX_PER_S: f64 = 20_000.0;
 /// Why there was no run, or why a document could not be written.
 pub(crate) fn run(args: &QuickstartArgs, typed: &[OsString]) -> Result<u8, Failure> {
     let paths: Vec<PathBuf> = STEPS.iter().map(|step| file_of(&args.out, step)).collect();
+    std::fs::create_dir_all(&args.out).map_err(|error| {
+        let folder = args.out.display();
+        Failure::output(format!("the folder {folder} cannot be made: {error}"))
+    })?;
     let files: Vec<Files> = paths
         .iter()
         .map(|path| Files::of(Some(path), None))

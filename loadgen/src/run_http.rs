@@ -8,7 +8,7 @@ use std::sync::Arc;
 use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::engine::{Client, Native, Simulated};
 use loadgen_http::args::HttpArgs;
-// use loadgen_http::reference::HyperClient;
+use loadgen_http::reference::HyperClient;
 use loadgen_http::{HttpPeer, HttpPlan, HttpScenario};
 
 use crate::command;
@@ -22,6 +22,8 @@ const CLIENTS: [&str; 2] = ["native", "hyper"];
 const SIM_BODY_BYTES: usize = 1024;
 /// And after how long.
 const SIM_DELAY_NS: u64 = 1_000_000;
+/// How long it takes to accept.
+const SIM_CONNECT_NS: u64 = 100_000;
 
 /// What can be typed behind `loadgen http`.
 #[derive(Debug, clap::Args)]
@@ -52,15 +54,22 @@ fn client(
     scenario: HttpScenario,
 ) -> Result<Arc<dyn Client>, Failure> {
     match (name, driver) {
-        ("hyper", DriverArg::Epoll) => todo!(),
+        ("hyper", DriverArg::Epoll) => match HyperClient::new(scenario) {
+            Ok(client) => Ok(Arc::new(client)),
+            Err(refused) => Err(Failure::usage(refused)),
+        },
         ("hyper", DriverArg::Sim) => Err(Failure::usage(
             "--client hyper brings its own sockets; --driver sim is for --client native",
         )),
         (_, DriverArg::Epoll) => Ok(Arc::new(Native(Arc::new(scenario)))),
-        (_, DriverArg::Sim) => Ok(Arc::new(Simulated(Arc::new(scenario), || {
-            HttpPeer::new(SIM_BODY_BYTES, SIM_DELAY_NS)
-        }))),
+        (_, DriverArg::Sim) => Ok(Arc::new(Simulated(Arc::new(scenario), scripted))),
     }
+}
+
+fn scripted() -> HttpPeer {
+    let mut peer = HttpPeer::new(SIM_BODY_BYTES, SIM_DELAY_NS);
+    peer.connect_ns = SIM_CONNECT_NS;
+    peer
 }
 
 /// `--pipeline` is another name for `--depth`; 1 is what is there when neither was typed.

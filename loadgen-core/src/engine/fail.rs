@@ -20,7 +20,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         } = fault;
         self.lose(
             slot,
-            Loss {
+            &Loss {
                 phase,
                 cause,
                 others: Cause::Collateral,
@@ -41,7 +41,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let detail = self.describe(slot, "broke");
         self.lose(
             slot,
-            Loss {
+            &Loss {
                 phase,
                 cause,
                 others: cause,
@@ -55,7 +55,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let detail = self.describe(slot, "was closed by the target");
         self.lose(
             slot,
-            Loss {
+            &Loss {
                 phase,
                 cause,
                 others: Cause::ClosedBeforeReply,
@@ -106,7 +106,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let (cause, others) = (Cause::TooLarge, Cause::Collateral);
         self.lose(
             slot,
-            Loss {
+            &Loss {
                 phase: Phase::Decode,
                 cause,
                 others,
@@ -125,14 +125,14 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     }
 
     /// Gives the connection up: its requests fail, and it comes back later.
-    fn lose(&mut self, slot: Slot, loss: Loss) {
+    fn lose(&mut self, slot: Slot, loss: &Loss) {
         let now = self.driver.now();
         if self.conns[slot].state == State::Handshake {
             self.counts.connect_failures += 1;
         } else {
             self.counts.lost += 1;
         }
-        if !self.fail_all(slot, &loss, now) {
+        if !self.fail_all(slot, loss, now) {
             self.recorder
                 .error(loss.phase, loss.cause, now, || loss.detail.clone());
         }
@@ -195,7 +195,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
             State::Handshake if pending_late || late(conn.since, connect_ns) => {
                 let detail = self.describe(slot, "did not finish its handshake in time");
-                self.lose(slot, timed_out(Phase::Handshake, detail));
+                self.lose(slot, &timed_out(Phase::Handshake, detail));
             }
             State::Ready => {
                 let oldest = conn.flight.front().or(conn.unflushed.first());
@@ -213,7 +213,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                     self.endpoints[conn.endpoint].endpoint,
                     timeout_ns / 1_000_000,
                 );
-                self.lose(slot, timed_out(phase, detail));
+                self.lose(slot, &timed_out(phase, detail));
             }
             _ => {}
         }

@@ -183,6 +183,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// When the next request is due that could be sent by then.
     pub(super) fn next_due(&self) -> Tick {
+        if self.spent {
+            return Tick::NEVER;
+        }
         match &self.releases {
             Releases::Closed { kicked } if *kicked < self.conns.len() => self.window.epoch,
             Releases::Closed { .. } => Tick::NEVER,

@@ -325,7 +325,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// A run by count would never end while nothing answers.
     fn give_up_if_dead(&mut self, now: Tick) {
-        if self.alive > 0 || self.in_flight > 0 || self.conns.is_empty() {
+        // With a connection for each request nothing is alive between two of them, and where
+        // nothing answers it is requests that fail: the count is reached all the same.
+        let cold = self.per_connection == Some(1);
+        if cold || self.alive > 0 || self.in_flight > 0 || self.conns.is_empty() {
             self.last_alive = now;
         } else if now.since(self.last_alive) > nanos(self.options.connect_timeout) {
             self.end.gave_up = true;

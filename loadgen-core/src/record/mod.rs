@@ -167,7 +167,9 @@ impl Recorder {
     pub fn set_window(&mut self, window: Window, at: Tick) {
         self.turn(at);
         self.window = window;
-        self.until = self.window.stage_at(self.set.start).1;
+        // The set at hand may belong to another piece now: an epoch at its very start, an end
+        // before it.
+        (self.set.stage, self.until) = self.window.stage_at(self.set.start);
         self.turn(at);
     }
 

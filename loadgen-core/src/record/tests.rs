@@ -163,3 +163,22 @@ fn a_used_set_comes_back_empty() {
     assert!(sum.rows.is_empty());
     assert!(sum.response.answered.is_empty());
 }
+
+#[test]
+fn an_epoch_at_the_origin_loses_nothing() {
+    let exchange = Arc::new(Exchange::default());
+    let unknown = Window::unknown(1000);
+    let mut rec = Recorder::new(0, false, &tables(), unknown, Arc::clone(&exchange));
+    let window = Window {
+        epoch: Tick(0),
+        begin: Tick(0),
+        end: Tick(1000),
+        interval_ns: 1000,
+    };
+    rec.set_window(window, Tick(0));
+    rec.sent(Tick(0), Tick(0));
+    rec.answered(&answer(0, 0, 0, 500), false);
+    let _ = rec.finish(Tick(1200));
+    let sum = collect(&exchange, 1, false);
+    assert_eq!((sum.window.completed, sum.intervals.len()), (1, 1));
+}

@@ -239,7 +239,7 @@ fn bytes_nobody_needs_are_discarded_and_counted() {
             let mut options = by_count(20, 2, 3);
             options.discard = discard;
             let ran = run(&Echo::default(), peer, options, |sim| {
-                sim.piece_bytes = piece_bytes
+                sim.piece_bytes = piece_bytes;
             });
             let total = ran.sum.total;
             let what = format!("{body_bytes} {piece_bytes} {discard}");

@@ -180,3 +180,15 @@ fn a_run_by_count_sends_exactly_that_many_however_late() {
     );
     assert_eq!(ran.sum.response.answered.max() / MS, 10 + 99 * 9);
 }
+
+#[test]
+fn a_worker_with_nothing_left_to_send_only_waits() {
+    // Idle connections and a schedule that goes on: on a virtual clock, looking again and again
+    // would never end.
+    let peer = EchoPeer::new(|_, _| Some(50 * MS));
+    let mut options = open(1000.0, Arrival::Fixed, 100, 1);
+    options.stop = Stop::Requests(20);
+    let ran = run(&Echo::default(), peer, options, |_| {});
+    assert_eq!((ran.sum.total.sent, ran.sum.total.completed), (20, 20));
+    assert_eq!(ran.sum.lag.answered, histogram([0; 20]));
+}

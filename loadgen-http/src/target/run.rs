@@ -80,7 +80,11 @@ impl Target {
                 ended: ended.clone(),
                 dealt,
                 accept,
-                alarm: runtime.block_on(async { timer::alarm() })?,
+                alarm: {
+                    // Not block_on: the caller may be inside a runtime of its own.
+                    let _inside = runtime.enter();
+                    timer::alarm()?
+                },
             };
             let thread = std::thread::Builder::new()
                 .name(format!("target-{worker}"))

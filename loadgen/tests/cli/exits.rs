@@ -187,6 +187,32 @@ fn interrupted_the_result_is_partial_and_written() {
     }
 }
 
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    let target = slow_target("fixed:30s");
+    let child = command(&format!("http -d 60 -c 1 {}", url(&target)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(|| target.stats().requests > 0);
+    kill("-INT", &child);
+    // The first one waits up to a second for the reply in flight; two at once would be one.
+    std::thread::sleep(Duration::from_millis(200));
+    kill("-INT", &child);
+    let left: Left = child.wait_with_output().unwrap().into();
+    assert_eq!(left.code, Some(130), "{}", left.stderr);
+    assert_eq!(left.stdout, "", "no report: it did not wait");
+}
+
+fn kill(signal: &str, child: &std::process::Child) {
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args([signal, &pid])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
 /// Looks again and again, for ten seconds at the most.
 pub(crate) fn wait_for(true_now: impl Fn() -> bool) {
     let begun = Instant::now();

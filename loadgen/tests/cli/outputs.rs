@@ -124,3 +124,35 @@ fn the_reference_client_leaves_the_same_document() {
     assert_eq!(document["totals"]["completed"], 300);
     assert_eq!(target.stop().replies, 300);
 }
+
+#[test]
+fn a_dry_run_refuses_what_a_run_refuses() {
+    for (flags, code, part) in [
+        ("--client hyper --depth 2", 2, "depth"),
+        ("--cpus 1023", 4, "CPU 1023"),
+        ("-c 1 http://127.0.0.2/", 2, "2 routes"),
+    ] {
+        let left = loadgen(&format!("http --dry-run {flags} http://127.0.0.1/"));
+        assert_eq!(left.code, Some(code), "{flags}: {}", left.stderr);
+        assert!(left.stderr.contains(part), "{flags}: {}", left.stderr);
+        assert_eq!(left.stdout, "", "{flags}");
+    }
+}
+
+/// The whole binary without a socket: a reply takes 1 ms of virtual time, so a connection makes
+/// 1000 requests a second, less the one that is not over when the window is.
+#[test]
+fn on_the_simulated_driver_every_number_is_exact() {
+    let document = loadgen("http --driver sim -c 4 -d 1 --json http://127.0.0.1:1/").document();
+    assert_eq!(document["plan"]["driver"], "sim");
+    assert_eq!(document["plan"]["workers"], 1);
+    assert_eq!(document["summary"]["requests"]["completed"], 4 * 999);
+    assert_eq!(document["totals"]["completed"], 4 * 1000);
+    assert_eq!(document["summary"]["payload"]["rx_bytes"], 4 * 999 * 1024);
+    let latency = &document["summary"]["service_time"];
+    let min_ns = latency["min_ns"].as_u64().unwrap();
+    let max_ns = latency["max_ns"].as_u64().unwrap();
+    // A histogram's cell at 1 ms is 512 ns wide.
+    assert!((999_400..=1_000_000).contains(&min_ns), "{min_ns}");
+    assert!((1_000_000..=1_000_600).contains(&max_ns), "{max_ns}");
+}
