@@ -1,1 +1,0 @@
-//! Floors, micro benches and side-by-side runs against the peers. Not built yet.
