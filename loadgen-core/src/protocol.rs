@@ -266,7 +266,9 @@ pub enum Handshake {
     },
 }
 
-/// Further rows of one reply: a batch whose keys end differently has one row per status.
+/// Further rows of one reply: a batch whose keys end differently has one row per status. They are
+/// added in the call that completes the reply; what is added in any other is forgotten, so that
+/// rows of a broken reply are never counted.
 #[derive(Debug, Default)]
 pub struct Tally {
     rows: Vec<(u8, u16, u32)>,
@@ -281,6 +283,12 @@ impl Tally {
     /// The rows since the last drain: op, status, units.
     pub fn drain(&mut self) -> impl Iterator<Item = (u8, u16, u32)> + '_ {
         self.rows.drain(..)
+    }
+
+    /// Forgets the rows.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.rows.clear();
     }
 
     /// Whether nothing was added.

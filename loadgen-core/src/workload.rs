@@ -73,7 +73,8 @@ pub trait Workload {
     fn next(&mut self, route: RouteId, conn: u32, n: u64) -> Next<Request<Self>>;
 
     /// A reply brought feedback. What it returns is sent on the same connection before anything
-    /// else, outside pacing, and counts as a request of its own.
+    /// else. It counts as a request of its own, outside pacing: it takes nothing of the number of
+    /// requests a run is limited to, and nothing of the offered rate.
     fn feedback(
         &mut self,
         _route: RouteId,
@@ -82,6 +83,10 @@ pub trait Workload {
     ) -> Option<Request<Self>> {
         None
     }
+
+    /// A request that [`Workload::feedback`] asked for was never sent: its connection is gone, or
+    /// the run is over.
+    fn dropped(&mut self, _route: RouteId, _conn: u32, _request: Request<Self>) {}
 
     /// A connection died with these requests in flight, oldest first.
     fn lost(&mut self, _route: RouteId, _conn: u32, _tickets: &[Ticket]) {}

@@ -9,6 +9,7 @@ mod support;
 use hdrhistogram::Histogram;
 use loadgen_core::results::{Document, Latency};
 use support::nginx::Nginx;
+use support::others::Others;
 use support::run::{Ran, loadgen, under};
 use support::target::{Target, histogram};
 use support::{first, machine};
@@ -47,62 +48,89 @@ fn off(actual: f64, expected: f64) -> f64 {
     (actual - expected).abs() / expected
 }
 
+/// How often a run on a busy machine may be tried again.
+const TRIES: u32 = 5;
+
+/// A machine of which others took more than this share proves nothing either way.
+const FOREIGN_MAX: f64 = 0.03;
+
 /// Open loop at half of what the connections can carry, on `law`, whose quantiles are `expected`
 /// (ns) and whose mean is `mean_s`.
+///
+/// Between the target's stamp and ours lie two threads' wake-ups. On a machine that is busy with
+/// other work these take as long as that work pleases, so a run that disagrees is tried again, but
+/// only when others demonstrably had the CPUs; on a quiet machine it fails at once.
 #[track_caller]
 fn law_is_seen(law: &str, mean_s: f64, expected: fn(f64) -> f64) {
     let _machine = machine();
-    let target = Target::start(&["--delay", law]);
-    // Twice as many connections as are busy on average: half of capacity.
-    let connections = (2.0 * RATE * mean_s).ceil().to_string();
-    let (rate, length) = (RATE.to_string(), format!("{LENGTH_S}s"));
-    let url = target.url("/bytes/1024");
-    let args = [
-        "http",
-        "-c",
-        &connections,
-        "-t",
-        "1",
-        "-R",
-        &rate,
-        "-d",
-        &length,
-        "--json",
-        &url,
-    ];
-    let document = run(&args).complete();
-    let given = target.delays();
+    for _ in 0..TRIES {
+        let target = Target::start(&["--delay", law]);
+        // Twice as many connections as are busy on average: half of capacity.
+        let connections = (2.0 * RATE * mean_s).ceil().to_string();
+        let (rate, length) = (RATE.to_string(), format!("{LENGTH_S}s"));
+        let url = target.url("/bytes/1024");
+        let args = [
+            "http",
+            "-c",
+            &connections,
+            "-t",
+            "1",
+            "-R",
+            &rate,
+            "-d",
+            &length,
+            "--json",
+            &url,
+        ];
+        let others = Others::begin();
+        let ran = run(&args);
+        let foreign = others.end(ran.cpu + target.cpu());
+        let document = ran.complete();
+        rate_is_met(&document, RATE);
+        let wrong = disagreements(&document, &target.delays(), expected);
+        if wrong.is_empty() {
+            return;
+        }
+        assert!(foreign > FOREIGN_MAX, "{wrong:?}");
+        eprintln!(
+            "others had {:.0} % of the machine: {wrong:?}",
+            foreign * 100.0
+        );
+    }
+    panic!("the machine was too busy to compare times, {TRIES} times");
+}
 
+/// What our service times say, and the delays that were `given` or the law does not.
+#[track_caller]
+fn disagreements(
+    document: &Document,
+    given: &Histogram<u64>,
+    expected: fn(f64) -> f64,
+) -> Vec<String> {
     let latency = &document.summary.service_time;
     assert!(latency.count >= 100_000, "{latency:?}");
     assert_eq!(latency.censored, 0);
     assert_eq!(given.len(), document.totals.completed);
-    let service = blob(&document, "service_time");
+    let service = blob(document, "service_time");
     assert_eq!(service.len(), latency.count);
+    let mut wrong = Vec::new();
     for (quantile, field) in QUANTILES {
         let ours = field(latency).expect("known") as f64;
         let theirs = given.value_at_quantile(quantile) as f64;
         let law = expected(quantile);
-        eprintln!(
-            "{law:.0} ns by law, {theirs} given, {ours} measured: p{}",
-            quantile * 100.0
-        );
+        let facts = format!("p{quantile}: {law:.0} ns by law, {theirs} given, {ours} measured");
+        eprintln!("{facts}");
         let limit = (0.02 * theirs).max(100_000.0);
-        assert!(
-            (ours - theirs).abs() <= limit,
-            "p{quantile}: {ours} ns, given {theirs} ns"
-        );
-        assert!(
-            off(ours, law) <= 0.05,
-            "p{quantile}: {ours} ns, by law {law} ns"
-        );
+        if (ours - theirs).abs() > limit || off(ours, law) > 0.05 {
+            wrong.push(facts);
+        }
         let from_blob = service.value_at_quantile(quantile) as f64;
         assert!(
             off(ours, from_blob) < 0.002,
             "summary {ours}, histogram {from_blob}"
         );
     }
-    rate_is_met(&document, RATE);
+    wrong
 }
 
 /// The schedule released what it was asked for, and it was sent, within 0.1 %.

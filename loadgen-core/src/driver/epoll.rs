@@ -159,16 +159,16 @@ impl Epoll {
     }
 
     fn spin(&mut self, until: Tick) {
-        let start = self.clock.now();
+        // CPU time, not time: what another thread took meanwhile was not spent turning.
+        let start_ns = sys::thread_cpu_clock_ns();
         loop {
             self.poll();
-            let now = self.clock.now();
-            if !self.events.is_empty() || now >= until {
-                self.spin_ns += now.since(start);
-                return;
+            if !self.events.is_empty() || self.clock.now() >= until {
+                break;
             }
             std::hint::spin_loop();
         }
+        self.spin_ns += sys::thread_cpu_clock_ns().saturating_sub(start_ns);
     }
 
     fn queue(&mut self, slot: Slot) {
@@ -445,6 +445,9 @@ impl Driver for Epoll {
     #[inline]
     fn send(&mut self, slot: Slot, out: &mut Outbox) -> Sent {
         let conn = &mut self.conns[slot];
+        if conn.socket.is_none() {
+            return Sent::Failed(Cause::Reset);
+        }
         if conn.unsent.is_empty() && out.inserts().is_empty() {
             match sys::send(conn.fd, out.copied(), false) {
                 Ok(count) if count == out.copied().len() => {

@@ -120,7 +120,7 @@ pub fn thread_cpu() -> Option<CpuUsed> {
 /// What a driver knows of itself at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverStats {
-    /// Time spent turning until a release, ns.
+    /// CPU time spent turning until a release, ns.
     pub spin_ns: u64,
     /// Whether bodies were discarded: `Some(true)` in the kernel, `Some(false)` by copying.
     pub discarded_in_kernel: Option<bool>,
@@ -151,7 +151,7 @@ pub trait Driver {
     /// readable again by itself.
     fn look_again(&mut self, slot: Slot);
 
-    /// Begins to connect `slot`, the `serial`-th attempt of the worker. The answer is an event,
+    /// Begins to connect `slot`, its `serial`-th attempt. The answer is an event,
     /// unless it fails at once.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ pub enum Accept {
     Refuse(u64),
     /// Nothing ever comes.
     Never,
+    /// No socket could be made: it fails in the call.
+    Fail(Cause),
 }
 
 /// What a peer does on a connection.
@@ -71,6 +73,8 @@ struct Conn {
     reset: bool,
     queued: bool,
     skip: u64,
+    /// Bytes of sends that are kept.
+    kept: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +191,10 @@ impl<P: Peer> Sim<P> {
                 self.conns[slot].reset = true;
                 self.readable(slot);
             }
-            What::Flushed => self.ready.push_back((slot, Event::Flushed)),
+            What::Flushed => {
+                self.conns[slot].kept = 0;
+                self.ready.push_back((slot, Event::Flushed));
+            }
         }
     }
 
@@ -284,6 +291,7 @@ impl<P: Peer> Driver for Sim<P> {
             Accept::After(ns) => self.plan(slot, self.now.after(ns), What::Accept),
             Accept::Refuse(ns) => self.plan(slot, self.now.after(ns), What::Refuse),
             Accept::Never => {}
+            Accept::Fail(cause) => return Err(cause),
         }
         Ok(())
     }
@@ -301,12 +309,17 @@ impl<P: Peer> Driver for Sim<P> {
         if self.flush_after_ns == 0 {
             return Sent::All;
         }
+        self.conns[slot].kept += bytes.len() as u64;
         self.plan(slot, self.now.after(self.flush_after_ns), What::Flushed);
         Sent::Kept
     }
 
     fn discard(&mut self, slot: Slot, bytes: u64) {
         self.conns[slot].skip = bytes;
+    }
+
+    fn unsent_bytes(&self, slot: Slot) -> u64 {
+        self.conns.get(slot).map_or(0, |c| c.kept)
     }
 
     fn close(&mut self, slot: Slot, _reset: bool) {

@@ -20,10 +20,26 @@ pub struct SocketOptions {
     pub receive_buffer_bytes: Option<usize>,
     /// `SO_SNDBUF`, bytes.
     pub send_buffer_bytes: Option<usize>,
-    /// Local addresses, dealt over the connections round-robin.
+    /// Local addresses, dealt over the connections round-robin: IPv4 before IPv6, see
+    /// [`SocketOptions::arrange`].
     pub bind_ips: Vec<IpAddr>,
     /// Local ports, dealt deterministically.
     pub source_ports: Option<PortRange>,
+}
+
+impl SocketOptions {
+    /// Puts the local addresses in order, once: the families apart, each as it was given.
+    pub fn arrange(&mut self) {
+        self.bind_ips.sort_by_key(IpAddr::is_ipv6);
+    }
+
+    /// The local addresses of the family of `address`.
+    fn sources(&self, address: SocketAddr) -> &[IpAddr] {
+        let (v4, v6) = self
+            .bind_ips
+            .split_at(self.bind_ips.partition_point(IpAddr::is_ipv4));
+        if address.is_ipv4() { v4 } else { v6 }
+    }
 }
 
 /// Local ports from `low` to `high`, both included.
@@ -112,9 +128,11 @@ fn connect_tcp(
     number: u64,
     step: u64,
 ) -> Result<(Socket, bool), Cause> {
+    let pairs =
+        |ports: PortRange| u64::from(ports.count()) * options.sources(address).len().max(1) as u64;
     let tries = options
         .source_ports
-        .map_or(1, |ports| u64::from(ports.count()).div_ceil(step));
+        .map_or(1, |ports| pairs(ports).div_ceil(step));
     let mut last = Cause::NoLocalPort;
     for attempt in 0..tries {
         let socket = make(Domain::for_address(address), Some(Protocol::TCP))?;
@@ -147,15 +165,13 @@ fn prepare(
     if let Some(bytes) = options.send_buffer_bytes {
         socket.set_send_buffer_size(bytes)?;
     }
-    let family = |ip: &&IpAddr| ip.is_ipv4() == address.is_ipv4();
-    let local: Vec<&IpAddr> = options.bind_ips.iter().filter(family).collect();
-    let ip = match local.len() {
-        0 => None,
-        count => Some(*local[(number % count as u64) as usize]),
-    };
+    let local = options.sources(address);
+    let addresses = local.len().max(1) as u64;
+    let ip = local.get((number % addresses) as usize).copied();
     if let Some(ports) = options.source_ports {
         socket.set_reuse_address(true)?;
-        let offset = (number % u64::from(ports.count())) as u16;
+        // Every address with every port before a pair comes again.
+        let offset = (number / addresses % u64::from(ports.count())) as u16;
         let any = if address.is_ipv4() {
             IpAddr::from([0_u8; 4])
         } else {
@@ -197,6 +213,40 @@ mod tests {
         for wrong in ["", "5", "0-5", "9-5", "1-70000", "a-b"] {
             assert!(wrong.parse::<PortRange>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn every_pair_of_address_and_port_is_used_before_one_comes_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let bind_ips = ["::1", "127.0.0.2", "127.0.0.3"]
+            .map(|ip| ip.parse().unwrap())
+            .to_vec();
+        let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+        let low = free.local_addr().unwrap().port();
+        drop(free);
+        let Some(high) = low.checked_add(1) else {
+            return;
+        };
+        let source_ports = Some(PortRange { low, high });
+        let mut options = SocketOptions {
+            bind_ips,
+            source_ports,
+            ..Default::default()
+        };
+        options.arrange();
+        let to = Endpoint::Tcp(listener.local_addr().unwrap());
+        let mut sockets = Vec::new();
+        let mut pairs = std::collections::BTreeSet::new();
+        for number in 0..4 {
+            let (socket, _) = begin_connect(&options, &to, number, 4).unwrap();
+            pairs.insert(socket.local_addr().unwrap().as_socket().unwrap());
+            sockets.push(socket);
+        }
+        assert_eq!(pairs.len(), 4, "{pairs:?}");
+        assert_eq!(
+            begin_connect(&options, &to, 0, 4).unwrap_err(),
+            Cause::NoLocalPort
+        );
     }
 
     #[test]

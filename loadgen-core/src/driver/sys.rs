@@ -1,6 +1,6 @@
 //! The system calls of the drivers that no safe wrapper offers.
 //!
-//! Together with `host/sys.rs` the only `unsafe` code of the project. Each function is one call
+//! The only `unsafe` code of the project. Each function is one call
 //! with its arguments checked; nothing here may decide anything.
 #![allow(unsafe_code)]
 
@@ -208,4 +208,10 @@ pub(super) fn thread_cpu_ns() -> Option<(u64, u64)> {
     let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
     let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
     (result == 0).then(|| (ns(usage.ru_utime), ns(usage.ru_stime)))
+}
+
+/// `CLOCK_THREAD_CPUTIME_ID` (clock_gettime(2)): CPU time of the calling thread, ns.
+pub(super) fn thread_cpu_clock_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

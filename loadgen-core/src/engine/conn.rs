@@ -68,6 +68,9 @@ pub(super) struct Conn<S, R> {
     pub(super) pending: Option<Pending<R>>,
     /// The driver keeps bytes and takes none.
     pub(super) blocked: bool,
+    /// Bytes handed to the driver that it has not told to be out yet; wire and payload.
+    pub(super) kept_bytes: u64,
+    pub(super) kept_payload_bytes: u64,
     /// Takes nothing new and is closed when its flight is empty.
     pub(super) retiring: bool,
     /// Received, and not understood yet.
@@ -86,6 +89,10 @@ pub(super) struct Conn<S, R> {
     pub(super) replies: u64,
     /// Failed attempts in a row, connections without a single reply among them.
     pub(super) failures: u32,
+    /// Failed attempts so far: so many endpoints of the route are passed over.
+    pub(super) detour: u32,
+    /// How long it was last left alone with nothing to ask, ns; 0 after a reply.
+    pub(super) idle_ns: u64,
     /// Attempts so far.
     pub(super) serial: u64,
     /// The first attempt has ended, well or not.
@@ -111,6 +118,8 @@ impl<S, R> Conn<S, R> {
             owed: VecDeque::new(),
             pending: None,
             blocked: false,
+            kept_bytes: 0,
+            kept_payload_bytes: 0,
             retiring: false,
             tail: Vec::new(),
             skip: 0,
@@ -120,6 +129,8 @@ impl<S, R> Conn<S, R> {
             served: 0,
             replies: 0,
             failures: 0,
+            detour: 0,
+            idle_ns: 0,
             serial: 0,
             tried: state == State::Cold,
             since: Tick::NEVER,
@@ -143,7 +154,10 @@ impl<S, R> Conn<S, R> {
         (self.skip, self.skipped) = (0, 0);
         self.discarded = false;
         (self.served, self.replies) = (0, 0);
+        (self.kept_bytes, self.kept_payload_bytes) = (0, 0);
         self.paused_until = Tick(0);
+        self.timer = Tick::NEVER;
+        self.idle_ns = 0;
     }
 
     /// Whether it may take a request now.

@@ -15,12 +15,14 @@ use crate::workload::{Endpoint, Route, RouteId, Workload};
 const CONNECTING: usize = 128;
 /// The first wait after a failure, doubled each time, ns.
 const BACKOFF_NS: u64 = 10_000_000;
+/// Connections whose `TCP_INFO` is kept, at the most.
+const TCP_SAMPLES: usize = 100_000;
 /// The longest one, ns.
 const BACKOFF_MAX_NS: u64 = 1_000_000_000;
 
 impl<W: Workload, D: Driver> Worker<W, D> {
     pub(super) fn connect_soon(&mut self, slot: Slot) {
-        if matches!(self.stage, Stage::Drain | Stage::Over) {
+        if matches!(self.stage, Stage::Drain | Stage::Over) || self.nothing_left() {
             return;
         }
         self.to_connect.push_back(slot);
@@ -43,7 +45,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let (route, number) = (conn.dealt.route, conn.dealt.number);
         let endpoints = &self.routes[route].endpoints;
         // An address that does not answer is passed over at the next attempt.
-        let turn = conn.dealt.of_route as usize + conn.failures as usize;
+        let turn = conn.dealt.of_route as usize + conn.detour as usize;
         let endpoint = endpoints[turn % endpoints.len()].clone();
         conn.state = State::Connecting;
         conn.since = conn.pending.as_ref().map_or(now, |p| p.sent);
@@ -52,8 +54,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let serial = conn.serial - 1;
         self.conns[slot].endpoint = self.endpoint_row(route, &endpoint);
         self.connecting += 1;
+        // Never on to the next connection from here: thousands may fail one after the other.
         if let Err(cause) = self.driver.connect(slot, &endpoint, serial) {
-            self.connect_failed(slot, cause);
+            self.fail_connect(slot, cause);
         }
     }
 
@@ -76,6 +79,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     }
 
     pub(super) fn connect_failed(&mut self, slot: Slot, cause: Cause) {
+        self.fail_connect(slot, cause);
+        self.connect_more();
+    }
+
+    fn fail_connect(&mut self, slot: Slot, cause: Cause) {
         if self.conns[slot].state != State::Connecting {
             return;
         }
@@ -93,16 +101,16 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.recorder.error(Phase::Connect, cause, now, || {
             format!("connecting to {} failed after {after_ms} ms", row.endpoint)
         });
+        conn.detour = conn.detour.wrapping_add(1);
         self.tried(slot);
         self.come_back(slot, now);
-        self.connect_more();
     }
 
     /// The first attempt of `slot` has ended.
-    fn tried(&mut self, slot: Slot) {
+    pub(super) fn tried(&mut self, slot: Slot) {
         if !self.conns[slot].tried {
             self.conns[slot].tried = true;
-            self.untried -= 1;
+            self.untried = self.untried.saturating_sub(1);
         }
     }
 
@@ -162,7 +170,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             self.put(slot, pending.request, pending.intended, pending.sent);
             self.flush(slot);
         }
-        self.changed(slot, now);
+        self.settle(slot, now);
     }
 
     /// Closes `slot` and says nothing about why.
@@ -173,7 +181,14 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             State::Handshake => {}
             State::Down | State::Cold => return,
         }
-        self.recorder.unwrote(self.driver.unsent_bytes(slot));
+        let conn = &mut self.conns[slot];
+        let kept = std::mem::take(&mut conn.kept_bytes);
+        self.recorder
+            .wrote(kept.saturating_sub(self.driver.unsent_bytes(slot)));
+        // Only of a connection that was lost: a planned close must not cost one more call.
+        if reset && self.tcp.len() < TCP_SAMPLES {
+            self.tcp.extend(self.driver.tcp_info(slot));
+        }
         self.driver.close(slot, reset);
         self.conns[slot].state = State::Down;
     }
@@ -188,6 +203,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             conn.failures + 1
         };
         let failures = conn.failures;
+        for request in conn.owed.drain(..) {
+            self.owed -= 1;
+            self.workload
+                .dropped(conn.dealt.route, conn.dealt.number, request);
+        }
         conn.reset(if cold { State::Cold } else { State::Down });
         if failures == 0 {
             self.changed(slot, now);

@@ -137,10 +137,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 .error(loss.phase, loss.cause, now, || loss.detail.clone());
         }
         self.close_now(slot, true);
-        if !self.conns[slot].tried {
-            self.conns[slot].tried = true;
-            self.untried -= 1;
-        }
+        self.tried(slot);
         self.come_back(slot, now);
     }
 

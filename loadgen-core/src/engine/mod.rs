@@ -13,6 +13,7 @@ mod gate;
 mod options;
 mod ready;
 mod receive;
+mod release;
 mod send;
 mod worker;
 
@@ -20,4 +21,5 @@ pub use client::{Client, Native, Shared, Simulated};
 pub use deal::{Dealt, deal, shares};
 pub use gate::Gate;
 pub use options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
+pub use release::Blueprint;
 pub use worker::Worker;

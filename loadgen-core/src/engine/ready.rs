@@ -29,6 +29,8 @@ pub(super) struct Ready {
     /// By route × depth + number in flight.
     lists: Vec<Ends>,
     depth: usize,
+    /// By route: how many may take a request, and below which level there is none.
+    routes: Vec<(u32, usize)>,
 }
 
 impl Ready {
@@ -46,6 +48,7 @@ impl Ready {
             links: vec![loose; slots],
             lists: vec![empty; routes * depth],
             depth,
+            routes: vec![(0, depth); routes],
         }
     }
 
@@ -56,8 +59,14 @@ impl Ready {
         if self.links[slot].list == list {
             return;
         }
-        self.unlink(slot);
-        if list != NONE {
+        if self.links[slot].list != NONE {
+            self.unlink(slot);
+            self.routes[route].0 -= 1;
+        }
+        if let Some(level) = in_flight {
+            let (count, lowest) = &mut self.routes[route];
+            *count += 1;
+            *lowest = level.min(*lowest);
             let ends = &mut self.lists[list as usize];
             let last = ends.last;
             self.links[slot] = Link {
@@ -98,14 +107,24 @@ impl Ready {
         self.links[slot].list = NONE;
     }
 
+    /// Whether any connection of `route` may take a request.
+    #[inline]
+    pub(super) fn any(&self, route: usize) -> bool {
+        self.routes[route].0 > 0
+    }
+
     /// The connection of `route` with the fewest in flight.
     #[inline]
-    pub(super) fn first(&self, route: usize) -> Option<Slot> {
+    pub(super) fn first(&mut self, route: usize) -> Option<Slot> {
+        let (count, lowest) = &mut self.routes[route];
+        if *count == 0 {
+            return None;
+        }
         let levels = &self.lists[route * self.depth..(route + 1) * self.depth];
-        levels
-            .iter()
-            .find(|ends| ends.first != NONE)
-            .map(|ends| ends.first as Slot)
+        while levels.get(*lowest)?.first == NONE {
+            *lowest += 1;
+        }
+        Some(levels[*lowest].first as Slot)
     }
 }
 

@@ -146,11 +146,15 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             let progress = match session.decode(&mut flight.ticket, input, &mut self.tally) {
                 Ok(progress) => progress,
                 Err(fault) => {
+                    self.tally.clear();
                     self.fault(slot, fault);
                     return Flow::Gone;
                 }
             };
             at += progress.eaten.min(bytes.len() - at);
+            if progress.done.is_none() {
+                self.tally.clear();
+            }
             if let Some(reply) = progress.done {
                 conn.skip = 0;
                 if self.complete(slot, reply, now) == Flow::Gone {
@@ -195,6 +199,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         };
         conn.replies += 1;
         conn.large = std::mem::take(&mut conn.discarded);
+        conn.idle_ns = 0;
         self.in_flight -= 1;
         self.endpoints[conn.endpoint].completed += 1;
         let answer = Answer {
@@ -222,6 +227,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         if let Some(feedback) = reply.feedback {
             let dealt = conn.dealt;
             let owed = self.workload.feedback(dealt.route, dealt.number, feedback);
+            self.owed += u64::from(owed.is_some());
             conn.owed.extend(owed);
         }
         match reply.then {
@@ -231,7 +237,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 Flow::Gone
             }
             Then::Pause(pause) => {
-                let until = now + pause;
+                let until = conn.paused_until.max(now + pause);
                 conn.paused_until = until;
                 self.set_timer(slot, until);
                 Flow::Open

@@ -1,154 +1,21 @@
-//! What is sent, when, and on which connection.
+//! What is sent, and on which connection.
 //!
-//! Closed loop and the two ways of open loop differ only here: in what makes a request due. Nothing
-//! here may skip a request that is due, or forgive its lateness.
+//! Closed loop and the two ways of open loop differ only in what makes a request due
+//! (`release.rs`). Nothing here may skip a request that is due, or forgive its lateness.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use super::conn::{Flight, Pending, State};
-use super::deal::{Dealt, shares};
-use super::options::EngineOptions;
-use super::ready::Ready;
+use super::release::{Releases, next_idle_ns};
 use super::worker::{Stage, Worker};
 use crate::driver::{Driver, Sent, Slot};
-use crate::pace::{Arrival, Dispatch, Pacing, Part, Schedule};
 use crate::protocol::{Cause, Phase, Session};
 use crate::record::Answer;
 use crate::time::Tick;
-use crate::workload::{Next, Request, Route, RouteId, Workload};
+use crate::workload::{Next, Request, RouteId, Workload};
 
-/// How long a route or connection with nothing to ask is left alone, ns.
-const IDLE_NS: u64 = 1_000_000;
 /// Connections that get their first request between two looks at the sockets.
 const KICK: usize = 64;
-
-/// A schedule before its epoch is known.
-#[derive(Clone, Copy, Debug)]
-struct Blueprint {
-    arrival: Arrival,
-    rate_per_s: f64,
-    part: Part,
-    seed: u64,
-}
-
-/// One schedule, of a route or of a pinned connection.
-#[derive(Debug)]
-pub(super) struct Release {
-    blueprint: Blueprint,
-    schedule: Option<Schedule>,
-    idle_until: Tick,
-}
-
-impl Release {
-    fn head(&self) -> Tick {
-        self.schedule.as_ref().map_or(Tick::NEVER, Schedule::head)
-    }
-
-    fn take(&mut self) -> Tick {
-        self.schedule.as_mut().map_or(Tick::NEVER, Schedule::take)
-    }
-}
-
-/// What makes this worker's requests due.
-#[derive(Debug)]
-pub(super) enum Releases {
-    /// A completion on the same connection. So many connections have had their first request.
-    Closed { kicked: usize },
-    /// The clock, for any connection of the route; `None` where this worker has none.
-    Pool {
-        routes: Vec<Option<Release>>,
-        ready: Ready,
-    },
-    /// The clock, for each connection by itself; the heap holds those whose next request is not
-    /// due yet.
-    Pinned {
-        slots: Vec<Release>,
-        due: BinaryHeap<Reverse<(Tick, Slot)>>,
-    },
-}
-
-impl Releases {
-    pub(super) fn new(
-        options: &EngineOptions,
-        routes: &[Route],
-        dealt: &[Dealt],
-        workers: usize,
-        _worker: usize,
-    ) -> Self {
-        let Pacing::Open {
-            rate_per_s,
-            arrival,
-        } = options.pacing
-        else {
-            return Self::Closed { kicked: 0 };
-        };
-        let counts = shares(options.connections, routes);
-        let weights: f64 = routes.iter().map(|r| f64::from(r.weight.max(1))).sum();
-        let release = |route: RouteId, index: u64, of: u64| Release {
-            blueprint: Blueprint {
-                arrival,
-                rate_per_s: rate_per_s * f64::from(routes[route].weight.max(1)) / weights,
-                part: Part {
-                    index,
-                    of,
-                    phase: route as f64 / routes.len() as f64,
-                },
-                seed: options.seed.wrapping_add(route as u64 * 0x9e37_79b9),
-            },
-            schedule: None,
-            idle_until: Tick(0),
-        };
-        match options.dispatch {
-            Dispatch::Pinned => {
-                let one =
-                    |d: &Dealt| release(d.route, u64::from(d.of_route), u64::from(counts[d.route]));
-                Self::Pinned {
-                    slots: dealt.iter().map(one).collect(),
-                    due: BinaryHeap::new(),
-                }
-            }
-            Dispatch::Pool => {
-                let one = |route: RouteId| {
-                    // The first connections of a route go one to each worker.
-                    let mine = dealt
-                        .iter()
-                        .filter(|d| d.route == route)
-                        .map(|d| d.of_route)
-                        .min();
-                    let of = u64::from(counts[route]).min(workers as u64);
-                    mine.map(|index| release(route, u64::from(index), of))
-                };
-                let ready = Ready::new(dealt.len(), routes.len(), options.depth as usize);
-                Self::Pool {
-                    routes: (0..routes.len()).map(one).collect(),
-                    ready,
-                }
-            }
-        }
-    }
-
-    fn all(&mut self) -> impl Iterator<Item = &mut Release> {
-        let (routes, slots) = match self {
-            Self::Closed { .. } => (None, None),
-            Self::Pool { routes, .. } => (Some(routes.iter_mut().flatten()), None),
-            Self::Pinned { slots, .. } => (None, Some(slots.iter_mut())),
-        };
-        routes
-            .into_iter()
-            .flatten()
-            .chain(slots.into_iter().flatten())
-    }
-
-    /// Hands every request due before `end` and never taken to `each`.
-    pub(super) fn unsent(&mut self, end: Tick, mut each: impl FnMut(Tick)) {
-        for release in self.all() {
-            while release.head() < end && end != Tick::NEVER {
-                each(release.take());
-            }
-        }
-    }
-}
 
 /// What a worker finds when it asks for a request.
 enum Asked<R> {
@@ -162,16 +29,7 @@ enum Asked<R> {
 impl<W: Workload, D: Driver> Worker<W, D> {
     /// The epoch is known.
     pub(super) fn plan_releases(&mut self, epoch: Tick) {
-        for release in self.releases.all() {
-            let b = release.blueprint;
-            release.schedule = Some(Schedule::new(
-                b.arrival,
-                b.rate_per_s,
-                b.part,
-                b.seed,
-                epoch,
-            ));
-        }
+        self.releases.begin(epoch);
         for slot in 0..self.conns.len() {
             self.list(slot, epoch);
             if let Releases::Pinned { slots, due } = &mut self.releases {
@@ -181,27 +39,27 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
     }
 
-    /// When the next request is due that could be sent by then.
-    pub(super) fn next_due(&self) -> Tick {
-        if self.spent {
-            return Tick::NEVER;
-        }
+    /// When the next request is due that could be sent by then, and whether that is worth being
+    /// precise about: a route that had nothing to ask is not.
+    pub(super) fn next_due(&self) -> (Tick, bool) {
         match &self.releases {
-            Releases::Closed { kicked } if *kicked < self.conns.len() => self.window.epoch,
-            Releases::Closed { .. } => Tick::NEVER,
+            _ if self.spent => (Tick::NEVER, false),
+            Releases::Closed { kicked } if *kicked < self.conns.len() => (self.window.epoch, true),
+            Releases::Closed { .. } => (Tick::NEVER, false),
             Releases::Pool { routes, ready } => {
-                let due = |(route, release): (usize, &Option<Release>)| {
-                    let release = release.as_ref().filter(|_| ready.first(route).is_some())?;
-                    Some(release.head().max(release.idle_until))
-                };
-                routes
-                    .iter()
-                    .enumerate()
-                    .filter_map(due)
-                    .min()
-                    .unwrap_or(Tick::NEVER)
+                let mut next = (Tick::NEVER, false);
+                for (route, release) in routes.iter().enumerate() {
+                    let Some(release) = release.as_ref().filter(|_| ready.any(route)) else {
+                        continue;
+                    };
+                    let (head, idle_until) = (release.head(), release.idle_until);
+                    if head.max(idle_until) < next.0 {
+                        next = (head.max(idle_until), head >= idle_until);
+                    }
+                }
+                next
             }
-            Releases::Pinned { due, .. } => due.peek().map_or(Tick::NEVER, |d| d.0.0),
+            Releases::Pinned { due, .. } => (due.peek().map_or(Tick::NEVER, |d| d.0.0), true),
         }
     }
 
@@ -224,40 +82,46 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
     }
 
+    /// Pool dispatch: sends what is due on `route`, as long as a connection is free.
     fn release_route(&mut self, route: RouteId, now: Tick) {
-        loop {
-            let Releases::Pool { routes, ready } = &self.releases else {
-                return;
-            };
-            let Some(release) = &routes[route] else {
-                return;
-            };
-            let head = release.head();
-            if head > now || head >= self.window.end || release.idle_until > now {
-                return;
-            }
-            let Some(slot) = ready.first(route) else {
-                return;
-            };
+        // A send or a connect that fails at once changes its connection: the loop here sees that.
+        if std::mem::replace(&mut self.releasing, true) {
+            return;
+        }
+        while let Some(slot) = self.due_on(route, now) {
             let asked = self.ask(slot);
-            let Releases::Pool { routes, .. } = &mut self.releases else {
-                return;
-            };
-            let Some(release) = &mut routes[route] else {
-                return;
+            let Some(release) = self.releases.of_route(route) else {
+                break;
             };
             match asked {
                 Asked::Request(request) => {
+                    release.idle_ns = 0;
                     let intended = release.take();
                     let sent = self.driver.now();
                     self.give(slot, request, intended, sent);
                     self.flush(slot);
                     self.list(slot, sent);
                 }
-                Asked::Idle => release.idle_until = now.after(IDLE_NS),
-                Asked::Nothing => return,
+                Asked::Idle => {
+                    release.idle_ns = next_idle_ns(release.idle_ns);
+                    release.idle_until = now.after(release.idle_ns);
+                }
+                Asked::Nothing => break,
             }
         }
+        self.releasing = false;
+    }
+
+    /// The connection for the request of `route` that is due, if there are both.
+    #[inline]
+    fn due_on(&mut self, route: RouteId, now: Tick) -> Option<Slot> {
+        let end = self.window.end;
+        let Releases::Pool { routes, ready } = &mut self.releases else {
+            return None;
+        };
+        let release = routes[route].as_ref()?;
+        let due = release.head() <= now && release.head() < end && release.idle_until <= now;
+        if due { ready.first(route) } else { None }
     }
 
     fn release_pinned(&mut self, now: Tick) {
@@ -305,7 +169,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                     self.give(slot, request, intended, sent);
                     self.flush(slot);
                 }
-                Asked::Idle => slots[slot].idle_until = now.after(IDLE_NS),
+                Asked::Idle => {
+                    slots[slot].idle_ns = next_idle_ns(slots[slot].idle_ns);
+                    slots[slot].idle_until = now.after(slots[slot].idle_ns);
+                }
                 Asked::Nothing => return,
             }
         }
@@ -355,7 +222,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
         let sent = self.driver.now();
         while let Some(request) = self.conns[slot].owed.pop_front() {
-            self.give(slot, request, sent, sent);
+            self.owed -= 1;
+            self.in_flight += 1;
+            self.recorder.sent_unpaced(sent);
+            self.put(slot, request, sent, sent);
         }
         self.flush(slot);
     }
@@ -373,7 +243,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             match self.ask(slot) {
                 Asked::Request(request) => self.give(slot, request, sent, sent),
                 Asked::Idle => {
-                    self.set_timer(slot, sent.after(IDLE_NS));
+                    let idle_ns = next_idle_ns(self.conns[slot].idle_ns);
+                    self.conns[slot].idle_ns = idle_ns;
+                    self.set_timer(slot, sent.after(idle_ns));
                     break;
                 }
                 Asked::Nothing => break,
@@ -437,7 +309,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             return;
         };
         let ticket = session.encode(request, sent, &mut self.outbox);
-        self.recorder.carried(ticket.payload_tx_bytes);
+        self.carrying_bytes += ticket.payload_tx_bytes;
         conn.served += 1;
         conn.retiring |= self
             .per_connection
@@ -462,16 +334,21 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             return;
         }
         let bytes = self.outbox.len() as u64;
+        let payload_bytes = std::mem::take(&mut self.carrying_bytes);
         match self.driver.send(slot, &mut self.outbox) {
             Sent::All => {
                 self.recorder.wrote(bytes);
+                self.recorder.carried(payload_bytes);
                 if !self.conns[slot].unflushed.is_empty() {
                     self.written(slot);
                 }
             }
+            // Counted when it is out, or as far as it came.
             Sent::Kept => {
-                self.recorder.wrote(bytes);
-                self.conns[slot].blocked = true;
+                let conn = &mut self.conns[slot];
+                conn.blocked = true;
+                conn.kept_bytes += bytes;
+                conn.kept_payload_bytes += payload_bytes;
             }
             Sent::Failed(cause) => {
                 self.outbox.clear();
@@ -507,7 +384,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// The driver has sent all it kept.
     pub(super) fn flushed(&mut self, slot: Slot) {
-        self.conns[slot].blocked = false;
+        let conn = &mut self.conns[slot];
+        conn.blocked = false;
+        self.recorder.wrote(std::mem::take(&mut conn.kept_bytes));
+        self.recorder
+            .carried(std::mem::take(&mut conn.kept_payload_bytes));
         if !self.conns[slot].unflushed.is_empty() {
             self.written(slot);
         }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::client::Shared;
 use super::conn::{Conn, State};
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
-use super::send::Releases;
+use super::release::Releases;
 use crate::buffer::Outbox;
-use crate::driver::{CpuUsed, Driver, Event, Slot};
+use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
 use crate::protocol::{Outcome, Tables, Tally};
 use crate::record::{Recorder, Window};
 use crate::stop::Stop;
@@ -28,6 +28,8 @@ const EVENTS_PER_TURN: usize = 512;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// How often a worker that waits for the others asks whether they are there, ns.
 const GATE_POLL_NS: u64 = 500_000;
+/// How long a stop from outside waits for what is in flight, ns.
+const STOP_DRAIN_NS: u64 = 1_000_000_000;
 /// The longest time between two sweeps, ns.
 const SWEEP_NS: u64 = 100_000_000;
 
@@ -82,6 +84,14 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) stage: Stage,
     pub(super) window: Window,
     pub(super) in_flight: u64,
+    /// Requests that feedback asked for and that are not sent yet.
+    pub(super) owed: u64,
+    /// Payload bytes in the outbox.
+    pub(super) carrying_bytes: u64,
+    /// A route is being released: what changes meanwhile is only listed.
+    pub(super) releasing: bool,
+    /// `TCP_INFO` of connections that were lost.
+    pub(super) tcp: Vec<TcpInfo>,
     /// Requests of this worker so far.
     pub(super) number: u64,
     /// Claimed and not sent yet.
@@ -91,6 +101,8 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) woke: Tick,
     sweep_at: Tick,
     drain_until: Tick,
+    /// The stop from outside was seen.
+    stopped: bool,
     cpu_begin: Option<(Option<CpuUsed>, u64)>,
     end: WorkerEnd,
 }
@@ -133,7 +145,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             .iter()
             .map(|s| s.outcome == Outcome::Error)
             .collect();
-        let releases = Releases::new(&options, &routes, &dealt, workers, worker);
+        let releases = Releases::new(&options, &routes, &dealt, workers);
         Self {
             driver,
             workload,
@@ -160,12 +172,17 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             stage: Stage::Connect,
             window: Window::unknown(nanos(options.interval)),
             in_flight: 0,
+            owed: 0,
+            carrying_bytes: 0,
+            releasing: false,
+            tcp: Vec::new(),
             number: 0,
             credit: 0,
             spent: false,
             woke: Tick(0),
             sweep_at: Tick(0),
             drain_until: Tick::NEVER,
+            stopped: false,
             cpu_begin: None,
             end,
             options,
@@ -214,7 +231,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         if let Some(Reverse((tick, _))) = self.timers.peek() {
             until = until.min(*tick);
         }
-        let mut due = Tick::NEVER;
+        let (mut due, mut precise) = (Tick::NEVER, false);
         match self.stage {
             Stage::Connect => {}
             Stage::Gate => until = until.min(self.woke.after(GATE_POLL_NS)),
@@ -223,12 +240,12 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                     until = until.min(self.window.begin.max(self.window.epoch));
                 }
                 until = until.min(self.window.end);
-                due = self.next_due();
+                (due, precise) = self.next_due();
             }
             Stage::Drain | Stage::Over => until = until.min(self.drain_until),
         }
         if due <= until {
-            (due, true)
+            (due, precise)
         } else {
             (until, false)
         }
@@ -237,13 +254,13 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     /// What time alone brings about.
     pub(super) fn look(&mut self) {
         let now = self.driver.now();
-        if self.stage != Stage::Drain
+        if !self.stopped
             && let Some(at) = self.shared.stop.raised()
         {
             self.stop(at, now);
         }
         match self.stage {
-            Stage::Connect if self.untried == 0 => {
+            Stage::Connect if self.untried == 0 || self.waited_long_enough(now) => {
                 let cold = self.per_connection == Some(1);
                 let alive = if cold {
                     self.conns.len() as u64
@@ -311,7 +328,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
         self.release(now);
         self.spent |= self.nothing_left();
-        if self.spent && self.in_flight == 0 {
+        if self.spent && self.in_flight == 0 && self.owed == 0 {
             self.begin_drain(now);
         } else if matches!(self.options.stop, Stop::Requests(_)) {
             self.give_up_if_dead(now);
@@ -336,7 +353,15 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
     }
 
+    /// Connections are tried in turn, and a run must begin some day: with none there after as long
+    /// as one may take, or after twice that with some, the others go on in the background.
+    fn waited_long_enough(&self, now: Tick) -> bool {
+        let patience = if self.alive == 0 { 1 } else { 2 };
+        now.0 > nanos(self.options.connect_timeout).saturating_mul(patience)
+    }
+
     fn stop(&mut self, at: Tick, now: Tick) {
+        self.stopped = true;
         if at < self.window.end {
             self.window.end = at.max(self.window.begin.min(now));
             if self.window.epoch != Tick::NEVER {
@@ -345,12 +370,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
         match self.stage {
             Stage::Connect | Stage::Gate => self.stage = Stage::Over,
-            Stage::Run => {
-                self.begin_drain(now);
-                self.drain_until = self.drain_until.min(now.after(1_000_000_000));
-            }
+            Stage::Run => self.begin_drain(now),
             Stage::Drain | Stage::Over => {}
         }
+        self.drain_until = self.drain_until.min(now.after(STOP_DRAIN_NS));
     }
 
     fn begin_drain(&mut self, now: Tick) {
@@ -387,8 +410,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
     }
 
+    /// Looks at `slot` again at `at`, or earlier when something else asked for that.
     pub(super) fn set_timer(&mut self, slot: Slot, at: Tick) {
-        if self.conns[slot].timer != at {
+        if at < self.conns[slot].timer {
             self.conns[slot].timer = at;
             self.timers.push(Reverse((at, slot)));
         }
@@ -404,11 +428,15 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 continue;
             }
             self.conns[slot].timer = Tick::NEVER;
-            if self.conns[slot].state == State::Down {
+            let conn = &self.conns[slot];
+            if conn.state == State::Down {
                 self.connect_soon(slot);
-            } else {
-                self.changed(slot, now);
+                continue;
             }
+            if conn.paused_until > now {
+                self.set_timer(slot, conn.paused_until);
+            }
+            self.settle(slot, now);
         }
     }
 
@@ -423,6 +451,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 self.recorder
                     .unanswered(pending.intended, pending.sent, now);
             }
+            for request in conn.owed.drain(..) {
+                self.workload
+                    .dropped(conn.dealt.route, conn.dealt.number, request);
+            }
         }
         if !self.spent {
             self.releases
@@ -431,13 +463,14 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
         for slot in 0..self.conns.len() {
             if self.conns[slot].state == State::Ready {
-                self.end.tcp.extend(self.driver.tcp_info(slot));
+                self.tcp.extend(self.driver.tcp_info(slot));
                 if self.end.buffers.receive.is_none() {
                     self.end.buffers = self.driver.buffers(slot);
                 }
                 self.close_now(slot, false);
             }
         }
+        self.end.tcp = self.tcp;
         self.end.waiting = self.driver.waiting();
         self.end.driver = self.driver.stats();
         self.end.counts = self.counts;

@@ -206,15 +206,17 @@ impl Recorder {
         }
     }
 
+    /// A request was sent that no schedule asked for.
+    #[inline]
+    pub fn sent_unpaced(&mut self, sent: Tick) {
+        self.turn(sent);
+        self.set.counts.sent += 1;
+    }
+
     /// A request that was sent carries so many application bytes.
     #[inline]
     pub fn carried(&mut self, payload_tx_bytes: u64) {
         self.set.counts.payload_tx_bytes += payload_tx_bytes;
-    }
-
-    /// Of the bytes handed over, so many never left: their connection is gone.
-    pub fn unwrote(&mut self, wire_bytes: u64) {
-        self.set.counts.wire_tx_bytes = self.set.counts.wire_tx_bytes.saturating_sub(wire_bytes);
     }
 
     /// Bytes were handed to the socket.

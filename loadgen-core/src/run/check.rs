@@ -12,6 +12,8 @@ use crate::stop::Stop;
 const CONNECTIONS_MAX: u32 = 10_000_000;
 /// The most requests in flight on one connection.
 const DEPTH_MAX: u32 = 65_536;
+/// The most of depth × routes: each has a list of connections in each worker.
+const LISTS_MAX: usize = 1 << 20;
 /// The most worker threads.
 const WORKERS_MAX: usize = 4096;
 
@@ -59,6 +61,13 @@ pub(super) fn check(
     let routes = client.routes();
     if routes.is_empty() || routes.iter().any(|r| r.endpoints.is_empty()) {
         return refuse("there is no target to connect to".into());
+    }
+    let lists = routes.len().saturating_mul(engine.depth as usize);
+    if lists > LISTS_MAX {
+        let (depth, routes) = (engine.depth, routes.len());
+        return refuse(format!(
+            "--depth {depth} × {routes} routes is {lists}, at most {LISTS_MAX}"
+        ));
     }
     if routes.len() > engine.connections as usize {
         let (connections, routes) = (engine.connections, routes.len());

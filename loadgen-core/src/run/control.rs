@@ -69,7 +69,8 @@ impl Control {
         allowed: Allowed,
         cpus: Vec<Option<u32>>,
     ) -> Self {
-        let engine = options.engine;
+        let mut engine = options.engine;
+        engine.sockets.arrange();
         let workers = cpus.len();
         let requests = match engine.stop {
             Stop::After(_) => None,

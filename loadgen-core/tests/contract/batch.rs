@@ -20,7 +20,10 @@ const MISS: u16 = 1;
 const WRITTEN: u16 = 2;
 
 /// Every third request is a write without an answer.
-struct Batch;
+#[derive(Default)]
+struct Batch {
+    per_connection: Option<u64>,
+}
 struct BatchSession;
 struct BatchWorkload;
 
@@ -122,6 +125,10 @@ impl Scenario for Batch {
     fn workload(&self, _worker: usize, _workers: usize) -> BatchWorkload {
         BatchWorkload
     }
+
+    fn requests_per_connection(&self) -> Option<u64> {
+        self.per_connection
+    }
 }
 
 /// Finds 7 of 10 keys.
@@ -140,10 +147,15 @@ impl Peer for Store {
 }
 
 fn check(connections: u32, depth: u32, piece_bytes: usize, flush_after_ns: u64) {
-    let ran = run(&Batch, Store, by_count(300, connections, depth), |sim| {
-        sim.piece_bytes = piece_bytes;
-        sim.flush_after_ns = flush_after_ns;
-    });
+    let ran = run(
+        &Batch::default(),
+        Store,
+        by_count(300, connections, depth),
+        |sim| {
+            sim.piece_bytes = piece_bytes;
+            sim.flush_after_ns = flush_after_ns;
+        },
+    );
     let what = format!("{connections} × {depth}, {piece_bytes} B, {flush_after_ns} ns");
     let total = ran.sum.total;
     assert_eq!(
@@ -173,5 +185,20 @@ fn a_batch_is_one_request_and_many_units() {
             check(connections, depth, piece_bytes, 0);
             check(connections, depth, piece_bytes, 2 * MS);
         }
+    }
+}
+
+#[test]
+fn a_connection_whose_last_request_has_no_reply_is_replaced_when_that_is_written() {
+    let batch = Batch {
+        per_connection: Some(3),
+    };
+    for flush_after_ns in [0, MS] {
+        let ran = run(&batch, Store, by_count(300, 2, 1), |sim| {
+            sim.flush_after_ns = flush_after_ns;
+        });
+        assert_eq!((ran.sum.total.completed, ran.sum.total.failed), (300, 0));
+        assert_eq!(ran.end.counts.opened, 100);
+        assert_eq!(ran.end.counts.closed_by_us, 100);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use loadgen_core::driver::sim::{Accept, Action, Peer, Script};
+use loadgen_core::pace::{Arrival, Pacing};
 use loadgen_core::protocol::{Cause, Phase};
 use loadgen_core::stop::Stop;
 use loadgen_core::time::Tick;
@@ -139,9 +140,9 @@ fn a_reply_to_nothing_is_unsolicited_and_a_close_between_replies_is_fine() {
     assert_eq!(ran.end.counts.lost, 1);
 
     let mut options = by_count(30, 1, 1);
-    options.pacing = loadgen_core::pace::Pacing::Open {
+    options.pacing = Pacing::Open {
         rate_per_s: 100.0,
-        arrival: loadgen_core::pace::Arrival::Fixed,
+        arrival: Arrival::Fixed,
     };
     let peer = Rude::new(10, |n| vec![Action::Bytes(reply(n, 0)), Action::End]);
     let ran = run(&Echo::default(), peer, options, |_| {});
@@ -235,4 +236,71 @@ fn what_is_in_flight_at_the_very_end_is_unanswered() {
     let total = ran.sum.total;
     assert_eq!((total.sent, total.completed, total.unanswered), (8, 5, 3));
     assert_eq!(ran.sum.response.censored.len(), 3);
+}
+
+/// Ends every attempt in the call itself.
+struct Exhausted {
+    attempts: u64,
+}
+
+impl Peer for Exhausted {
+    fn connect(&mut self, _id: u64, _endpoint: &Endpoint, _at: Tick) -> Accept {
+        self.attempts += 1;
+        Accept::Fail(Cause::FdLimit)
+    }
+    fn receive(&mut self, _id: u64, _bytes: &[u8], _at: Tick, _script: &mut Script) {}
+}
+
+#[test]
+fn a_hundred_thousand_connects_that_fail_at_once_need_no_stack() {
+    let options = by_count(10, 100_000, 1);
+    let ran = run(&Echo::default(), Exhausted { attempts: 0 }, options, |_| {});
+    assert_eq!(ran.errors(Phase::Connect, Cause::FdLimit), 100_000);
+
+    let mut options = by_count(1, 100_000, 1);
+    options.stop = Stop::After(Duration::from_secs(1));
+    options.pacing = Pacing::Open {
+        rate_per_s: 100_000.0,
+        arrival: Arrival::Fixed,
+    };
+    let echo = Echo {
+        per_connection: Some(1),
+        ..Echo::default()
+    };
+    let ran = run(&echo, Exhausted { attempts: 0 }, options, |_| {});
+    assert_eq!(ran.sum.total.sent + ran.sum.total.unsent, 100_000);
+    assert_eq!(ran.sum.total.sent, ran.sum.total.failed);
+    assert!(ran.sum.total.failed > 50_000);
+}
+
+#[test]
+fn a_black_hole_is_given_up_after_one_connect_timeout() {
+    struct Silent;
+    impl Peer for Silent {
+        fn connect(&mut self, _id: u64, _endpoint: &Endpoint, _at: Tick) -> Accept {
+            Accept::Never
+        }
+        fn receive(&mut self, _id: u64, _bytes: &[u8], _at: Tick, _script: &mut Script) {}
+    }
+    let mut options = by_count(100, 10_000, 1);
+    options.connect_timeout = Duration::from_millis(500);
+    let ran = run(&Echo::default(), Silent, options, |_| {});
+    assert_eq!(ran.sum.total.sent, 0);
+    assert!(ran.sum.last_end < Tick(1000 * MS), "{:?}", ran.sum.last_end);
+}
+
+#[test]
+fn bytes_that_never_left_are_not_counted_as_sent() {
+    let peer = EchoPeer::new(|_, _| None);
+    let mut options = by_count(1, 2, 1);
+    options.stop = Stop::After(Duration::from_millis(300));
+    options.timeout = Duration::from_millis(50);
+    let ran = run(&Echo::default(), peer, options, |sim| {
+        sim.flush_after_ns = 10_000 * MS;
+    });
+    assert!(ran.sum.total.failed > 2);
+    assert_eq!(
+        (ran.sum.total.wire_tx_bytes, ran.sum.total.payload_tx_bytes),
+        (0, 0)
+    );
 }

@@ -10,6 +10,7 @@ pub(crate) mod daemon;
 pub(crate) mod httpd;
 pub(crate) mod nginx;
 pub(crate) mod node;
+pub(crate) mod others;
 pub(crate) mod raw;
 pub(crate) mod run;
 pub(crate) mod target;

@@ -133,7 +133,8 @@ fn is_over(pid: u32) -> bool {
     stat(pid).first().is_none_or(|state| state == "Z")
 }
 
-fn cpu_time(pid: u32) -> Duration {
+/// CPU time of a process so far, user and system.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
     let fields = stat(pid);
     let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok());
     let sum = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);

@@ -5,6 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
@@ -12,7 +13,7 @@ use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
 use super::daemon::Daemon;
-use super::run::BINARY;
+use super::run::{BINARY, cpu_time};
 use super::{first, free_port};
 
 /// A running target.
@@ -35,6 +36,11 @@ impl Target {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let daemon = Daemon::start(command, port);
         Self { port, daemon }
+    }
+
+    /// CPU time it used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_time(self.daemon.pid())
     }
 
     /// The address of `path`.
