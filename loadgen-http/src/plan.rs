@@ -143,7 +143,7 @@ pub struct HttpPlan {
 }
 
 /// Parts addresses into those to use and those this host cannot reach.
-type Reach = fn(Vec<Endpoint>) -> (Vec<Endpoint>, Vec<Endpoint>);
+pub(crate) type Reach = fn(Vec<Endpoint>) -> (Vec<Endpoint>, Vec<Endpoint>);
 
 impl HttpPlan {
     /// Judges a spec and looks up its names.
@@ -154,7 +154,8 @@ impl HttpPlan {
         Self::judge(spec, host::with_route)
     }
 
-    fn judge(spec: HttpSpec, reach: Reach) -> Result<Self, PlanError> {
+    /// The same, told which addresses can be reached.
+    pub(crate) fn judge(spec: HttpSpec, reach: Reach) -> Result<Self, PlanError> {
         let urls = read_urls(&spec.urls)?;
         let method = method(&spec)?;
         check_headers(&spec)?;

@@ -29,6 +29,9 @@ pub(super) struct Conn {
     slot: Slot,
     /// Attempts so far.
     serial: u64,
+    /// Attempts that failed: an address that does not answer is passed over at the next one, and
+    /// one that does is kept.
+    detour: usize,
 }
 
 /// What became of a request.
@@ -45,6 +48,7 @@ impl Conn {
             work,
             slot,
             serial: 0,
+            detour: 0,
         }
     }
 
@@ -74,7 +78,8 @@ impl Conn {
     fn endpoint(&self) -> (usize, Endpoint) {
         let dealt = self.work.seat.dealt[self.slot];
         let endpoints = &self.work.routes[dealt.route].endpoints;
-        let endpoint = endpoints[dealt.of_route as usize % endpoints.len()].clone();
+        let turn = (dealt.of_route as usize).wrapping_add(self.detour);
+        let endpoint = endpoints[turn % endpoints.len()].clone();
         (self.work.row(dealt.route, &endpoint), endpoint)
     }
 
@@ -113,6 +118,7 @@ impl Conn {
             work.endpoints.borrow_mut()[row].opened += 1;
         } else {
             work.counts.borrow_mut().connect_failures += 1;
+            self.detour = self.detour.wrapping_add(1);
         }
         opened
     }

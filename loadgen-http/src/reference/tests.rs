@@ -1,5 +1,6 @@
 //! hyper against the embedded target: both sides of the ledger must agree.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use loadgen_core::engine::{Gate, Shared, deal};
@@ -8,6 +9,7 @@ use loadgen_core::protocol::{Cause, Phase};
 use loadgen_core::record::{Aggregate, Exchange, Window};
 use loadgen_core::stop::{Budget, Stop, StopFlag};
 use loadgen_core::time::{Clock, nanos};
+use loadgen_core::workload::Endpoint;
 
 use super::*;
 use crate::plan::{HttpPlan, HttpSpec, WeightedUrl};
@@ -54,7 +56,15 @@ fn run(
     options: EngineOptions,
     stop_at: Option<Duration>,
 ) -> (WorkerEnd, Aggregate) {
-    let client = HyperClient::new(HttpScenario::new(HttpPlan::new(spec).unwrap())).unwrap();
+    run_plan(HttpPlan::new(spec).unwrap(), options, stop_at)
+}
+
+fn run_plan(
+    plan: HttpPlan,
+    options: EngineOptions,
+    stop_at: Option<Duration>,
+) -> (WorkerEnd, Aggregate) {
+    let client = HyperClient::new(HttpScenario::new(plan)).unwrap();
     assert_eq!(client.refuses(&options), None);
     let budget = match options.stop {
         Stop::Requests(count) => Some(count),
@@ -152,6 +162,33 @@ fn a_target_that_closes_is_connected_to_again() {
     assert_eq!(end.counts.opened, stats.connections_accepted);
     assert_eq!(end.counts.lost, 0);
     assert!(end.counts.closed_by_target >= 9);
+}
+
+#[test]
+fn a_dead_address_is_passed_over_and_one_that_answers_is_kept() {
+    let target = target();
+    // Nobody listens on the other loopback address.
+    let with_dead = |found: Vec<Endpoint>| {
+        let Endpoint::Tcp(here) = found[0] else {
+            panic!("{found:?}")
+        };
+        let dead = SocketAddr::from(([127, 0, 0, 2], here.port()));
+        (vec![Endpoint::Tcp(dead), Endpoint::Tcp(here)], Vec::new())
+    };
+    for limit in [1, 5] {
+        let spec = HttpSpec {
+            requests_per_conn: Some(limit),
+            ..spec(&target, "/bytes/10")
+        };
+        let plan = HttpPlan::judge(spec, with_dead).unwrap();
+        let (end, sum) = run_plan(plan, options(1, Stop::Requests(20)), None);
+        let failed = u64::from(limit == 1);
+        assert_eq!(
+            (sum.total.completed, sum.total.failed),
+            (20 - failed, failed)
+        );
+        assert_eq!(end.counts.connect_failures, 1, "limit {limit}");
+    }
 }
 
 #[test]
