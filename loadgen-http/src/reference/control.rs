@@ -234,7 +234,10 @@ impl Course {
     /// A run by count would never end while nothing answers.
     fn give_up_if_dead(&mut self, now: Tick) {
         let work = &self.work;
-        if work.alive.get() > 0 || work.busy.get() > 0 || work.seat.dealt.is_empty() {
+        // With a connection for each request nothing is alive between two of them, and where
+        // nothing answers it is requests that fail: the count is reached all the same.
+        let hopeful = work.is_cold() || work.alive.get() > 0 || work.busy.get() > 0;
+        if hopeful || work.seat.dealt.is_empty() {
             self.last_alive = now;
         } else if now.since(self.last_alive) > nanos(work.seat.options.connect_timeout) {
             self.end.gave_up = true;

@@ -150,6 +150,23 @@ fn connections_carry_what_they_are_allowed_to() {
 }
 
 #[test]
+fn a_pause_longer_than_a_connect_is_not_the_end() {
+    let target = target();
+    let spec = HttpSpec {
+        requests_per_conn: Some(1),
+        ..spec(&target, "/bytes/10")
+    };
+    let options = EngineOptions {
+        pacing: open_loop(5.0),
+        connect_timeout: 60 * MS,
+        ..options(1, Stop::Requests(4))
+    };
+    let (end, sum) = run(spec, options, None);
+    assert!(!end.gave_up);
+    assert_eq!((sum.total.completed, sum.total.failed), (4, 0));
+}
+
+#[test]
 fn a_target_that_closes_is_connected_to_again() {
     let target = Target::start(TargetOptions {
         keepalive_requests: Some(10),
