@@ -5,7 +5,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use loadgen_core::driver::{CpuUsed, thread_cpu};
@@ -38,11 +37,8 @@ pub(super) fn run(
     turns: Vec<Turn>,
     routes: Vec<Route>,
 ) -> WorkerEnd {
-    let woke = Arc::new(AtomicU64::new(0));
-    let (clock, stamp) = (seat.clock, Arc::clone(&woke));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_unpark(move || stamp.store(clock.now().0, Ordering::Relaxed))
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -59,7 +55,6 @@ pub(super) fn run(
         routes,
         turns,
         timer: Timer::new(alarm),
-        woke,
     }));
     let local = LocalSet::new();
     let mine = Rc::clone(&work);

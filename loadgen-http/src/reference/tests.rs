@@ -276,6 +276,20 @@ fn an_open_loop_keeps_its_schedule() {
 }
 
 #[test]
+fn what_tokio_does_not_tell_is_not_told() {
+    let target = target();
+    let options = EngineOptions {
+        pacing: open_loop(1000.0),
+        ..options(4, Stop::After(200 * MS))
+    };
+    let (end, sum) = run(spec(&target, "/bytes/10"), options, None);
+    assert!(sum.total.wire_rx_bytes > 0 && sum.total.completed > 0);
+    // How long a reply waited in the runtime, and how often the kernel sent again.
+    assert_eq!((sum.delay.answered.len(), sum.delay.censored.len()), (0, 0));
+    assert!(end.tcp.is_empty());
+}
+
+#[test]
 fn an_open_loop_may_connect_for_each_request() {
     let target = target();
     let spec = HttpSpec {
