@@ -72,7 +72,8 @@ pub(super) fn run(
 /// Where the run is.
 struct Course {
     work: Rc<Work>,
-    cpu_begin: Option<Option<CpuUsed>>,
+    /// CPU time at the window's begin, and what was spent yielding by then.
+    cpu_begin: Option<(Option<CpuUsed>, u64)>,
     drain_until: Tick,
     last_alive: Tick,
     end: WorkerEnd,
@@ -212,7 +213,7 @@ impl Course {
         work.recorder.borrow_mut().turn(now);
         let window = work.window.get();
         if self.cpu_begin.is_none() && now >= window.begin {
-            self.cpu_begin = Some(thread_cpu());
+            self.cpu_begin = Some((thread_cpu(), work.timer.spin_ns()));
         }
         if now >= window.end {
             self.begin_drain(now);
@@ -251,7 +252,8 @@ impl Course {
     }
 
     fn begin_drain(&mut self, now: Tick) {
-        if let Some(begin) = self.cpu_begin {
+        if let Some((begin, spin_ns)) = self.cpu_begin {
+            self.end.spin_ns = self.work.timer.spin_ns().saturating_sub(spin_ns);
             self.end.cpu_used = thread_cpu().zip(begin).map(|(end, begin)| end.since(begin));
         }
         self.work.stage.set(Stage::Drain);

@@ -114,6 +114,12 @@ struct Meter {
 }
 
 impl Meter {
+    /// Whoever polls this socket works, whatever comes of it.
+    fn stream(&mut self) -> Pin<&mut Stream> {
+        self.work.timer.worked();
+        Pin::new(&mut self.stream)
+    }
+
     fn wrote(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = sent {
             self.work.recorder.borrow_mut().wrote(bytes as u64);
@@ -130,7 +136,7 @@ impl AsyncRead for Meter {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let read = this.stream().poll_read(cx, buf);
         let bytes = (buf.filled().len() - before) as u64;
         if bytes > 0 {
             this.received.set(this.received.get() + bytes);
@@ -147,7 +153,7 @@ impl AsyncWrite for Meter {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write(cx, buf);
+        let sent = this.stream().poll_write(cx, buf);
         this.wrote(sent)
     }
 
@@ -157,7 +163,7 @@ impl AsyncWrite for Meter {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        let sent = this.stream().poll_write_vectored(cx, bufs);
         this.wrote(sent)
     }
 

@@ -276,6 +276,19 @@ fn an_open_loop_keeps_its_schedule() {
 }
 
 #[test]
+fn waiting_for_a_release_is_told_from_work() {
+    let target = target();
+    let options = EngineOptions {
+        pacing: open_loop(500.0),
+        ..options(2, Stop::After(300 * MS))
+    };
+    let (end, _) = run(spec(&target, "/bytes/10"), options, None);
+    let used = end.cpu_used.unwrap();
+    assert!(end.spin_ns > 0);
+    assert!(end.spin_ns < used.user_ns + used.system_ns);
+}
+
+#[test]
 fn what_tokio_does_not_tell_is_not_told() {
     let target = target();
     let options = EngineOptions {

@@ -212,6 +212,7 @@ impl Work {
 
     /// A request is on its way; where it has no connection yet, from here on.
     pub(super) fn begin(&self, slot: Slot, job: Job) -> Flight {
+        self.timer.worked();
         let sent = self.now();
         let intended = job.intended.unwrap_or(sent);
         self.recorder.borrow_mut().sent(intended, sent);
