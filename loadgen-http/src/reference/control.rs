@@ -26,6 +26,8 @@ use crate::workload::Turn;
 const GATE_POLL: Duration = Duration::from_micros(500);
 /// The longest time between two looks at the stop flag and the recorder.
 const LOOK: Duration = Duration::from_millis(20);
+/// Beyond the time a connection may take, so that the first failures are known by then.
+const GRACE: Duration = Duration::from_millis(200);
 /// How long requests in flight are waited for after a stop from outside.
 const STOP_DRAIN: Duration = Duration::from_secs(1);
 
@@ -122,10 +124,19 @@ impl Course {
         self.end
     }
 
+    /// Connections are tried in turn, and a run must begin some day: with none there after as long
+    /// as one may take, or after twice that with some, the others go on in the background.
+    fn waited_long_enough(&self) -> bool {
+        let patience = if self.work.alive.get() == 0 { 1 } else { 2 };
+        let limit = self.work.seat.options.connect_timeout;
+        let limit = limit.saturating_mul(patience).saturating_add(GRACE);
+        self.work.now().0 > nanos(limit)
+    }
+
     /// Waits until all connections were tried, here and elsewhere. `None`: stopped before.
     async fn meet(&mut self) -> Option<Tick> {
         let shared = Arc::clone(&self.work.seat.shared);
-        while self.work.untried.get() > 0 {
+        while self.work.untried.get() > 0 && !self.waited_long_enough() {
             if shared.stop.raised().is_some() {
                 return None;
             }

@@ -1,7 +1,7 @@
 //! hyper against the embedded target: both sides of the ledger must agree.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loadgen_core::engine::{Gate, Shared, deal};
 use loadgen_core::pace::Arrival;
@@ -10,6 +10,7 @@ use loadgen_core::record::{Aggregate, Exchange, Window};
 use loadgen_core::stop::{Budget, Stop, StopFlag};
 use loadgen_core::time::{Clock, nanos};
 use loadgen_core::workload::Endpoint;
+use socket2::{Domain, Socket, Type};
 
 use super::*;
 use crate::plan::{HttpPlan, HttpSpec, WeightedUrl};
@@ -396,6 +397,46 @@ fn nobody_there_is_said_and_ends() {
         (rows[0].phase, rows[0].cause),
         (Phase::Connect, Cause::Refused)
     );
+}
+
+/// A listener that takes no connection any more: the kernel drops what asks for one.
+fn black_hole() -> (Vec<Socket>, HttpSpec) {
+    let tcp = || Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+    let listener = tcp();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut sockets = vec![listener];
+    for _ in 0..4 {
+        let filler = tcp();
+        // Under way is all it has to be.
+        let _ = filler.connect(&address);
+        sockets.push(filler);
+    }
+    let url = format!("http://{}/", address.as_socket().unwrap());
+    let spec = HttpSpec {
+        urls: vec![url.as_str().into()],
+        ..HttpSpec::default()
+    };
+    (sockets, spec)
+}
+
+#[test]
+fn connecting_in_vain_has_an_end() {
+    let (_full, spec) = black_hole();
+    let options = EngineOptions {
+        connect_timeout: 200 * MS,
+        ..options(2000, Stop::After(50 * MS))
+    };
+    let begun = Instant::now();
+    let (end, sum) = run(spec, options, None);
+    // Sixteen rounds would be more than 3 s.
+    let took = begun.elapsed();
+    assert!(took < 2000 * MS, "{took:?}");
+    assert_eq!((sum.total.sent, end.counts.opened), (0, 0));
+    assert!(end.counts.connect_failures > 0);
+    assert_eq!(end.errors.rows()[0].cause, Cause::Timeout);
 }
 
 #[test]
