@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -39,14 +40,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects to `endpoint` and shakes hands with nobody: HTTP/1.1 needs none.
+    /// Connects to `endpoint` within `limit` and shakes hands with nobody: HTTP/1.1 needs none.
     pub(super) async fn open(
         work: &Rc<Work>,
         endpoint: &Endpoint,
         number: u64,
+        limit: Duration,
     ) -> Result<Self, Cause> {
         let connecting = connect(work, endpoint, number);
-        let limit = work.seat.options.connect_timeout;
         let stream = match tokio::time::timeout(limit, connecting).await {
             Ok(connected) => connected?,
             Err(_) => return Err(Cause::Timeout),

@@ -1,6 +1,8 @@
 //! hyper against the embedded target: both sides of the ledger must agree.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use loadgen_core::engine::{Gate, Shared, deal};
@@ -80,8 +82,8 @@ fn run_plan(
     let clock = Clock::start();
     if let Some(after) = stop_at {
         let shared = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            std::thread::sleep(after);
+        thread::spawn(move || {
+            thread::sleep(after);
             shared.stop.raise(clock.now());
         });
     }
@@ -437,6 +439,74 @@ fn connecting_in_vain_has_an_end() {
     assert_eq!((sum.total.sent, end.counts.opened), (0, 0));
     assert!(end.counts.connect_failures > 0);
     assert_eq!(end.errors.rows()[0].cause, Cause::Timeout);
+}
+
+#[test]
+fn a_request_that_makes_its_connection_has_its_own_timeout() {
+    let (_full, spec) = black_hole();
+    let spec = HttpSpec {
+        requests_per_conn: Some(1),
+        ..spec
+    };
+    let options = EngineOptions {
+        timeout: 100 * MS,
+        connect_timeout: Duration::from_secs(2),
+        ..options(1, Stop::Requests(2))
+    };
+    let begun = Instant::now();
+    let (end, sum) = run(spec, options, None);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!((sum.total.completed, sum.total.failed), (0, 2));
+    let row = &end.errors.rows()[0];
+    assert_eq!((row.phase, row.cause), (Phase::Connect, Cause::Timeout));
+}
+
+/// A target that replies to the head of its first request and reads nothing more.
+fn hasty_target() -> (HttpSpec, JoinHandle<(TcpListener, TcpStream)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let spec = HttpSpec {
+        urls: vec![url.as_str().into()],
+        // More than the buffers of both sides.
+        body: Some(vec![b'x'; 64 << 20].into()),
+        ..HttpSpec::default()
+    };
+    let serving = thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        first.read_exact(&mut [0; 16]).unwrap();
+        let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        first.write_all(reply).unwrap();
+        (listener, first)
+    });
+    (spec, serving)
+}
+
+#[test]
+fn a_connection_that_takes_no_more_is_given_up() {
+    let (spec, serving) = hasty_target();
+    let options = EngineOptions {
+        timeout: 200 * MS,
+        ..options(1, Stop::Requests(2))
+    };
+    let (end, sum) = run(spec, options, Some(Duration::from_secs(5)));
+    drop(serving.join().unwrap());
+    assert_eq!((sum.total.completed, sum.total.failed), (1, 1));
+    assert_eq!(end.counts.lost, 2);
+    let rows = end.errors.rows();
+    let stuck = (Phase::Write, Cause::Timeout);
+    assert!(rows.iter().any(|r| (r.phase, r.cause) == stuck), "{rows:?}");
+}
+
+#[test]
+fn a_stop_ends_a_drain_too() {
+    let target = target();
+    let options = EngineOptions {
+        drain: Duration::from_secs(3000),
+        timeout: Duration::from_secs(3000),
+        ..options(2, Stop::After(50 * MS))
+    };
+    let (_, sum) = run(spec(&target, "/fault/hang"), options, Some(150 * MS));
+    assert_eq!((sum.total.sent, sum.total.unanswered), (2, 2));
 }
 
 #[test]
