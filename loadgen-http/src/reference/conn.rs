@@ -299,7 +299,9 @@ impl Conn {
         let after_ms = after.as_millis();
         let now = self.work.now();
         let detail = || {
-            format!("{endpoint}: it replied, and did not take the whole request within {after_ms} ms")
+            format!(
+                "{endpoint}: it replied, and did not take the whole request within {after_ms} ms"
+            )
         };
         let mut recorder = self.work.recorder.borrow_mut();
         recorder.error(Phase::Write, Cause::Timeout, now, detail);
