@@ -198,10 +198,10 @@ fn a_dead_address_is_passed_over_and_one_that_answers_is_kept() {
     for limit in [1, 5] {
         let spec = HttpSpec {
             requests_per_conn: Some(limit),
-            ..spec(&target, "/bytes/10")
+            ..spec(&target, "/bytes/10?delay=fixed:10ms")
         };
         let plan = HttpPlan::judge(spec, with_dead).unwrap();
-        let (end, sum) = run_plan(plan, options(1, Stop::Requests(20)), None);
+        let (end, sum) = run_plan(plan, options(2, Stop::Requests(20)), None);
         let failed = u64::from(limit == 1);
         assert_eq!(
             (sum.total.completed, sum.total.failed),
