@@ -239,7 +239,7 @@ pub(super) async fn serve(
     }
     add(&counters.replies, 1);
     add(&counters.payload_tx_bytes, body_bytes);
-    counters.delayed(received.elapsed());
+    conn.answer(received);
     Ok(response)
 }
 

@@ -51,7 +51,7 @@ pub(super) fn add(counter: &AtomicU64, n: u64) {
 }
 
 impl Counters {
-    /// A reply is handed over `given` after its request was received.
+    /// A reply leaves `given` after its request was received.
     pub(super) fn delayed(&self, given: Duration) {
         let ns = u64::try_from(given.as_nanos()).unwrap_or(u64::MAX);
         let mut delay = self.delay.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,8 +102,9 @@ pub struct Stats {
     pub delay: DelayStats,
 }
 
-/// From the head of a request being received to just before its reply is handed over: the delay
-/// that was really given, of whole replies only.
+/// From the head of a request being read to just before the first bytes of its reply are handed to
+/// the kernel: the delay that was really given, lateness included, of whole replies only. What a
+/// request waited in the kernel before it was read is not seen.
 #[derive(Clone, Debug, Serialize)]
 pub struct DelayStats {
     /// How many.

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -30,6 +31,8 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 pub(super) struct Conn {
     /// Requests served.
     pub(super) served: Cell<u64>,
+    /// When the request was received whose whole reply is about to leave.
+    answering: Cell<Option<Instant>>,
     script: RefCell<Option<Script>>,
 }
 
@@ -37,6 +40,11 @@ impl Conn {
     /// The next reply, whose body is `body_bytes` long, meets `fault`.
     pub(super) fn arm(&self, fault: Fault, body_bytes: u64) {
         *self.script.borrow_mut() = Some(Script::new(fault, body_bytes));
+    }
+
+    /// A whole reply to what was received at `received` is on its way to the socket.
+    pub(super) fn answer(&self, received: Instant) {
+        self.answering.set(Some(received));
     }
 }
 
@@ -129,6 +137,14 @@ impl Wire {
         }
     }
 
+    /// Something is about to be handed to the kernel: if a reply begins with it, its delay is over.
+    /// Not a moment earlier, so that what this thread is late by is in it.
+    fn leaves(&self) {
+        if let Some(received) = self.conn.answering.take() {
+            self.counters.delayed(received.elapsed());
+        }
+    }
+
     fn count(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(n)) = sent {
             add(&self.counters.wire_tx_bytes, n as u64);
@@ -137,6 +153,7 @@ impl Wire {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.leaves();
         let sent = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.count(sent)
     }
@@ -225,6 +242,7 @@ impl AsyncWrite for Wire {
         if let Some(broken) = this.broken(cx, first.map_or(&[], |buf| buf)) {
             return broken;
         }
+        this.leaves();
         let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.count(sent)
     }
@@ -254,7 +272,31 @@ impl AsyncWrite for Wire {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_delay_ends_when_the_reply_leaves() {
+        let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
+        let (conn, counters) = (Rc::new(Conn::default()), Arc::new(Counters::default()));
+        let mut wire = Wire::new(Stream::Unix(ours), Rc::clone(&conn), Arc::clone(&counters));
+        let ago = Instant::now()
+            .checked_sub(Duration::from_millis(5))
+            .unwrap();
+        conn.answer(ago);
+        assert_eq!(counters.read().delay.count, 0);
+        wire.write_all(b"HTTP/1.1 204 No Content\r\n")
+            .await
+            .unwrap();
+        wire.write_all(b"\r\n").await.unwrap();
+        let delay = counters.read().delay;
+        assert_eq!(delay.count, 1);
+        // A cell of the histogram is at most 0.1 % wide.
+        assert!(delay.min_ns >= 4_995_000, "{} ns", delay.min_ns);
+    }
 
     #[test]
     fn a_script_gives_the_same_bytes_however_they_are_cut() {
