@@ -1,3 +1,5 @@
+//! What is judged before a run: every refusal names the flag and the value.
+
 use super::*;
 
 fn spec(urls: &[&str]) -> HttpSpec {

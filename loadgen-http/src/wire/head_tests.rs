@@ -1,3 +1,5 @@
+//! Heads of replies, whole and cut, right and wrong.
+
 use super::*;
 
 fn read(head: &str) -> Result<Head, Wrong> {
