@@ -416,12 +416,16 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let now = self.driver.now();
         self.end_cpu();
         for conn in &mut self.conns {
+            if conn.state == State::Connecting {
+                self.recorder.unconnected(now.since(conn.since), now);
+            }
             for flight in conn.unflushed.drain(..).chain(conn.flight.drain(..)) {
-                self.recorder.unanswered(flight.intended, flight.sent, now);
+                self.recorder
+                    .unanswered(flight.intended, flight.sent, flight.first, now);
             }
             if let Some(pending) = conn.pending.take() {
                 self.recorder
-                    .unanswered(pending.intended, pending.sent, now);
+                    .unanswered(pending.intended, pending.sent, Tick::NEVER, now);
             }
         }
         if !self.spent {

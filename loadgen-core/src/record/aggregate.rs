@@ -13,9 +13,9 @@ use crate::time::Tick;
 /// One kind of time, added up.
 #[derive(Clone, Debug)]
 pub struct Times {
-    /// Of requests that were answered.
+    /// Of what came: replies, first bytes, connections.
     pub answered: Histogram<u64>,
-    /// Ages of those that were not.
+    /// Ages of what did not.
     pub censored: Histogram<u64>,
     /// Values of both kinds above the range.
     pub clamped: u64,
@@ -164,10 +164,12 @@ impl Aggregate {
             service.censor(set.of(Kind::CensoredService));
         }
         self.first_byte.answer(set.of(Kind::FirstByte));
+        self.first_byte.censor(set.of(Kind::CensoredFirstByte));
         self.lag.answer(set.of(Kind::Lag));
         self.lag.censor(set.of(Kind::CensoredLag));
         self.delay.answer(set.of(Kind::Delay));
         self.connect.answer(set.of(Kind::Connect));
+        self.connect.censor(set.of(Kind::CensoredConnect));
         self.end_to_end.answer(set.of(Kind::EndToEnd));
         if let Stage::Measure(index) = set.stage {
             self.window.add(&set.counts);

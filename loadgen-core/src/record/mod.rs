@@ -275,20 +275,21 @@ impl Recorder {
         self.set.row(index, op, status).units += u64::from(units);
     }
 
-    /// A request ended without a usable reply.
+    /// A request ended without a usable reply. `first` is when a byte of it came,
+    /// [`Tick::NEVER`] when none did.
     #[cold]
-    pub fn failed(&mut self, intended: Tick, sent: Tick, at: Tick) {
+    pub fn failed(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
         self.turn(at);
         self.set.counts.failed += 1;
-        self.censor(intended, sent, at);
+        self.censor(intended, sent, first, at);
     }
 
-    /// The run is over and this request is still in flight.
+    /// The run is over and this request is still in flight. `first` as in [`Self::failed`].
     #[cold]
-    pub fn unanswered(&mut self, intended: Tick, sent: Tick, at: Tick) {
+    pub fn unanswered(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
         self.set.counts.unanswered += 1;
         self.set.counts.unanswered_intended += u64::from(self.window.holds(intended));
-        self.censor(intended, sent, at);
+        self.censor(intended, sent, first, at);
     }
 
     /// The run is over and this request, due at `intended`, was never sent.
@@ -304,14 +305,21 @@ impl Recorder {
         }
     }
 
-    fn censor(&mut self, intended: Tick, sent: Tick, at: Tick) {
-        if self.window.holds(intended) {
-            self.set
-                .cells(Kind::CensoredResponse)
-                .record(at.since(intended));
-            if self.open_loop {
-                self.set.cells(Kind::CensoredService).record(at.since(sent));
-            }
+    fn censor(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
+        if !self.window.holds(intended) {
+            return;
+        }
+        let age_ns = at.since(sent);
+        self.set
+            .cells(Kind::CensoredResponse)
+            .record(at.since(intended));
+        if self.open_loop {
+            self.set.cells(Kind::CensoredService).record(age_ns);
+        }
+        if first == Tick::NEVER {
+            self.set.cells(Kind::CensoredFirstByte).record(age_ns);
+        } else {
+            self.set.cells(Kind::FirstByte).record(first.since(sent));
         }
     }
 
@@ -319,6 +327,14 @@ impl Recorder {
     pub fn connected(&mut self, ns: u64, at: Tick) {
         self.turn(at);
         self.set.cells(Kind::Connect).record(ns);
+    }
+
+    /// An attempt to connect came to nothing after `ns`, or was still under way when the run was
+    /// over.
+    #[cold]
+    pub fn unconnected(&mut self, ns: u64, at: Tick) {
+        self.turn(at);
+        self.set.cells(Kind::CensoredConnect).record(ns);
     }
 
     /// One more failure of a class; `detail` is asked for once per class.

@@ -40,9 +40,13 @@ pub enum Kind {
     CensoredService,
     /// Ages of requests that were never sent.
     CensoredLag,
+    /// Ages from sent of requests of whose reply no byte came.
+    CensoredFirstByte,
+    /// Ages of attempts to connect that came to nothing.
+    CensoredConnect,
 }
 
-const KINDS: usize = 9;
+const KINDS: usize = 11;
 
 /// Counters of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

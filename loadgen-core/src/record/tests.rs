@@ -71,8 +71,8 @@ fn latency_goes_by_intended_and_rate_by_completion() {
     // Intended in the window, ends in the drain: counts in latency, not in the rate.
     rec.answered(&answer(0, 3900, 3950, 4700), false);
     // Failed, unanswered and unsent ones count at their age.
-    rec.failed(Tick(3990), Tick(3990), Tick(5990));
-    rec.unanswered(Tick(3995), Tick(3995), Tick(6000));
+    rec.failed(Tick(3990), Tick(3990), Tick(4500), Tick(5990));
+    rec.unanswered(Tick(3995), Tick(3995), Tick::NEVER, Tick(6000));
     rec.unsent(Tick(3999), Tick(6000));
     rec.unsent(Tick(4001), Tick(6000));
     let _ = rec.finish(Tick(6000));
@@ -95,6 +95,10 @@ fn latency_goes_by_intended_and_rate_by_completion() {
     assert_eq!(sum.lag.answered.len(), 5);
     assert_eq!(sum.lag.censored.len(), 1);
     assert_eq!(sum.connect.answered.len(), 1);
+    // One failed with its reply half here, one had no byte of it, one was never sent.
+    assert_eq!(sum.first_byte.answered.len(), 4);
+    assert_eq!(sum.first_byte.censored.len(), 1);
+    assert_eq!(sum.first_byte.censored.max(), 2005);
     let row = &sum.rows[&(1, 0)];
     assert_eq!((row.count, row.total_count, row.total_units), (2, 3, 6));
     assert_eq!(sum.rows[&(1, 1)].response.max(), 400);
@@ -102,6 +106,28 @@ fn latency_goes_by_intended_and_rate_by_completion() {
     assert_eq!(completed, [2, 1]);
     assert_eq!(sum.intervals[0].response_ns.unwrap()[2], 700);
     assert_eq!(sum.workers()[0].rates_per_s, [2e6, 1e6]);
+}
+
+#[test]
+fn what_never_came_counts_at_its_age() {
+    let exchange = Arc::new(Exchange::default());
+    let mut rec = Recorder::new(0, false, &tables(), window(), Arc::clone(&exchange));
+    rec.connected(300, Tick(400));
+    rec.unconnected(900, Tick(900));
+    for n in 0..10 {
+        let sent = Tick(2500 + n);
+        rec.sent(sent, sent);
+        rec.failed(sent, sent, Tick::NEVER, sent.after(700));
+    }
+    let _ = rec.finish(Tick(6000));
+    let sum = collect(&exchange, 1, false);
+    assert_eq!(
+        (sum.connect.answered.max(), sum.connect.censored.min()),
+        (300, 900)
+    );
+    assert!(sum.first_byte.answered.is_empty());
+    assert_eq!(sum.first_byte.censored.len(), 10);
+    assert_eq!(sum.first_byte.censored.min(), 700);
 }
 
 #[test]

@@ -344,12 +344,12 @@ pub struct Wire {
     pub tx_gbit_per_s: Option<f64>,
 }
 
-/// A distribution of times. Percentiles are over `count` + `censored` requests.
+/// A distribution of times. Percentiles are over `count` + `censored` together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
-    /// Requests that ended with a reply.
+    /// What came: replies, first bytes, connections.
     pub count: u64,
-    /// Requests that did not: they count at their age, so the true value is at least that.
+    /// What did not come: it counts at its age, so the true value is at least that.
     pub censored: u64,
     /// The smallest such age. A percentile at or above it is a lower bound.
     pub censored_from_ns: Option<u64>,
@@ -567,8 +567,9 @@ pub struct Interval {
 /// A histogram, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistogramBlob {
-    /// Which time: a name under `summary`. Requests that got no reply are apart, at their ages:
-    /// `censored` (from intended), `censored_service_time` (from sent), `censored_schedule_lag`.
+    /// Which time: a name under `summary`. What did not come is apart, at its age: `censored`
+    /// (replies, from intended), `censored_service_time` (from sent), `censored_schedule_lag`,
+    /// `censored_time_to_first_byte`, `censored_connect_time`.
     pub name: String,
     /// The op, for a histogram of one op.
     pub op: Option<String>,

@@ -253,15 +253,20 @@ pub(super) fn intervals(sum: &Aggregate, begin: Tick) -> Vec<Interval> {
 /// Every histogram that is not empty. In a closed loop service time is response time, once.
 pub(super) fn histograms(sum: &Aggregate, tables: &Tables) -> Vec<HistogramBlob> {
     let service = sum.service.as_ref();
-    let whole: [(&str, Option<&Histogram<u64>>); 9] = [
+    let whole: [(&str, Option<&Histogram<u64>>); 11] = [
         ("response_time", Some(&sum.response.answered)),
         ("censored", Some(&sum.response.censored)),
         ("service_time", service.map(|s| &s.answered)),
         ("censored_service_time", service.map(|s| &s.censored)),
         ("time_to_first_byte", Some(&sum.first_byte.answered)),
+        (
+            "censored_time_to_first_byte",
+            Some(&sum.first_byte.censored),
+        ),
         ("schedule_lag", Some(&sum.lag.answered)),
         ("censored_schedule_lag", Some(&sum.lag.censored)),
         ("connect_time", Some(&sum.connect.answered)),
+        ("censored_connect_time", Some(&sum.connect.censored)),
         ("generator_delay", Some(&sum.delay.answered)),
     ];
     let mut blobs: Vec<HistogramBlob> = whole

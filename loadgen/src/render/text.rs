@@ -189,15 +189,17 @@ impl Report<'_> {
             ),
             ("connect time", "connect_time", &s.connect_time, true),
         ];
+        let mut open_ends = false;
         for (title, name, latency, shown) in rows {
             if shown {
                 self.latency_row(title, name, latency)?;
+                open_ends |= latency.censored > 0;
             }
         }
-        let censored = s.response_time.censored;
-        if censored > 0 {
+        if open_ends {
+            let censored = s.response_time.censored;
             let line = format!(
-                "≥: a lower bound; {} without a reply count at their age",
+                "≥: a lower bound; what did not come ({} without a reply) counts at its age",
                 plural(censored, "request")
             );
             let line = self.dim(&line);

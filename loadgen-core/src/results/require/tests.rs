@@ -141,6 +141,22 @@ fn a_lower_bound_proves_no_less() {
 }
 
 #[test]
+fn a_hanging_target_does_not_prove_a_quick_first_byte() {
+    let mut outcome = sample::outcome(false);
+    let count = outcome.sum.first_byte.answered.len();
+    for times in [&mut outcome.sum.first_byte, &mut outcome.sum.connect] {
+        times.censored.record_n(5_000_000_000, count).unwrap();
+    }
+    let document = crate::results::assemble(outcome);
+    for path in ["time_to_first_byte", "connect_time"] {
+        assert!(!holds(&format!("{path}.p99 < 3600s"), &document), "{path}");
+        assert!(holds(&format!("{path}.p99 > 4s"), &document), "{path}");
+        let all = crate::results::histogram(&document, path).unwrap();
+        assert!(all.max() > 4_900_000_000, "{path}");
+    }
+}
+
+#[test]
 fn the_unknown_proves_nothing() {
     let document = sample::document(false);
     assert!(document.summary.rate.offered_per_s.is_none());
