@@ -19,7 +19,7 @@ pub use cells::{Cells, HIGHEST_NS, sum_histogram};
 pub use errors::{ErrorEntry, ErrorTable};
 pub use set::{Counts, Kind, Row, Set, Stage};
 
-use crate::protocol::{Cause, Phase, Tables};
+use crate::protocol::{Cause, Outcome, Phase, Status, Tables};
 use crate::time::Tick;
 
 /// When the pieces of a run begin and end.
@@ -116,7 +116,8 @@ pub struct Recorder {
     window: Window,
     until: Tick,
     set: Box<Set>,
-    statuses: usize,
+    /// By status: whether it is an error.
+    is_error: Box<[bool]>,
     exchange: Arc<Exchange>,
     errors: ErrorTable,
 }
@@ -132,9 +133,15 @@ impl Recorder {
         window: Window,
         exchange: Arc<Exchange>,
     ) -> Self {
-        let statuses = tables.statuses.len();
+        let is_error = |status: &Status| status.outcome == Outcome::Error;
+        let is_error: Box<[bool]> = tables.statuses.iter().map(is_error).collect();
         let mut set = exchange.spare.pop().unwrap_or_default();
-        set.begin(worker, Stage::Connect, Tick(0), tables.ops.len() * statuses);
+        set.begin(
+            worker,
+            Stage::Connect,
+            Tick(0),
+            tables.ops.len() * is_error.len(),
+        );
         let errors = ErrorTable::default();
         let until = window.epoch;
         Self {
@@ -143,7 +150,7 @@ impl Recorder {
             window,
             until,
             set,
-            statuses,
+            is_error,
             exchange,
             errors,
         }
@@ -240,12 +247,15 @@ impl Recorder {
         let counts = &mut self.set.counts;
         counts.completed += 1;
         counts.units += u64::from(answer.units);
-        counts.error_replies += u64::from(error);
+        if error {
+            counts.error_replies += 1;
+            counts.error_units += u64::from(answer.units);
+        }
         match answer.payload_rx_bytes {
             Some(bytes) => counts.payload_rx_bytes += bytes,
             None => counts.payload_rx_unknown = true,
         }
-        let index = usize::from(answer.op) * self.statuses + usize::from(answer.status);
+        let index = usize::from(answer.op) * self.is_error.len() + usize::from(answer.status);
         let row = self.set.row(index, answer.op, answer.status);
         row.count += 1;
         row.units += u64::from(answer.units);
@@ -270,9 +280,13 @@ impl Recorder {
 
     /// Further units of a reply ended with another status.
     pub fn units(&mut self, op: u8, status: u16, units: u32) {
-        let index = usize::from(op) * self.statuses + usize::from(status);
-        self.set.counts.units += u64::from(units);
-        self.set.row(index, op, status).units += u64::from(units);
+        let index = usize::from(op) * self.is_error.len() + usize::from(status);
+        let units = u64::from(units);
+        self.set.counts.units += units;
+        if self.is_error.get(usize::from(status)) == Some(&true) {
+            self.set.counts.error_units += units;
+        }
+        self.set.row(index, op, status).units += units;
     }
 
     /// A request ended without a usable reply. `first` is when a byte of it came,

@@ -71,6 +71,8 @@ pub struct Counts {
     pub error_replies: u64,
     /// Units completed.
     pub units: u64,
+    /// Of those, units whose outcome is an error.
+    pub error_units: u64,
     /// Application bytes received.
     pub payload_rx_bytes: u64,
     /// Some replies did not say how many.
@@ -96,6 +98,7 @@ impl Counts {
         self.intended += other.intended;
         self.error_replies += other.error_replies;
         self.units += other.units;
+        self.error_units += other.error_units;
         self.payload_rx_bytes += other.payload_rx_bytes;
         self.payload_rx_unknown |= other.payload_rx_unknown;
         self.payload_tx_bytes += other.payload_tx_bytes;

@@ -14,7 +14,11 @@ fn tables() -> Tables {
     Tables {
         protocol: "toy",
         ops: vec![Cow::Borrowed("get"), Cow::Borrowed("put")],
-        statuses: vec![status("ok", Outcome::Ok), status("miss", Outcome::Empty)],
+        statuses: vec![
+            status("ok", Outcome::Ok),
+            status("miss", Outcome::Empty),
+            status("refused", Outcome::Error),
+        ],
         causes: &[],
         written: 0,
     }
@@ -128,6 +132,22 @@ fn what_never_came_counts_at_its_age() {
     assert!(sum.first_byte.answered.is_empty());
     assert_eq!(sum.first_byte.censored.len(), 10);
     assert_eq!(sum.first_byte.censored.min(), 700);
+}
+
+#[test]
+fn a_unit_that_was_refused_is_an_error_of_its_own() {
+    let exchange = Arc::new(Exchange::default());
+    let mut rec = Recorder::new(0, false, &tables(), window(), Arc::clone(&exchange));
+    rec.sent(Tick(2100), Tick(2100));
+    rec.answered(&answer(0, 2100, 2100, 2200), false);
+    rec.units(1, 2, 97);
+    rec.units(1, 1, 1);
+    rec.sent(Tick(2200), Tick(2200));
+    rec.answered(&answer(2, 2200, 2200, 2300), true);
+    let _ = rec.finish(Tick(6000));
+    let total = collect(&exchange, 1, false).total;
+    assert_eq!((total.units, total.error_units), (102, 99));
+    assert_eq!((total.completed, total.error_replies), (2, 1));
 }
 
 #[test]

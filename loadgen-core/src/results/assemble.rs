@@ -9,7 +9,7 @@ use super::outcome::Outcome;
 use super::rfc3339::rfc3339;
 use super::rows;
 use crate::pace::Pacing;
-use crate::record::{Aggregate, ErrorTable};
+use crate::record::{Aggregate, Counts, ErrorTable};
 use crate::stop::Stop;
 use crate::time::{Tick, nanos};
 
@@ -240,7 +240,6 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
     let payload_rx = (!window.payload_rx_unknown).then_some(window.payload_rx_bytes);
     let payload_tx = Some(window.payload_tx_bytes);
     let (wire_rx, wire_tx) = (Some(window.wire_rx_bytes), Some(window.wire_tx_bytes));
-    let ended = window.completed + window.failed;
     let open_loop = matches!(outcome.options.pacing, Pacing::Open { .. });
     Summary {
         requests: Requests {
@@ -254,7 +253,7 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
             offered_per_s: per_s(total.intended).filter(|_| open_loop),
             achieved_per_s: per_s(window.completed),
             units_per_s: per_s(window.units),
-            error_ratio: ratio((window.failed + window.error_replies) as f64, ended as f64),
+            error_ratio: error_ratio(window),
         },
         payload: Payload {
             rx_bytes: payload_rx,
@@ -278,6 +277,19 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
         generator_delay: of_times(&sum.delay),
         efficiency: efficiency(outcome, window_ns, payload_rx),
     }
+}
+
+/// Of all that ended in the window. Of the replies it is the share of those that are errors or the
+/// share of the units that are, whichever is more: neither a batch whose keys were all refused nor
+/// a request refused as a whole hides behind the other. A reply without units weighs as one unit.
+fn error_ratio(window: &Counts) -> Option<f64> {
+    let completed = window.completed as f64;
+    let of_replies = ratio(window.error_replies as f64, completed);
+    let units = window.units.max(window.completed);
+    let of_units = ratio(window.error_units as f64, units as f64);
+    let share = of_replies.unwrap_or(0.0).max(of_units.unwrap_or(0.0));
+    let failed = window.failed as f64;
+    ratio(failed + completed * share, failed + completed)
 }
 
 const MIB: f64 = 1_048_576.0;

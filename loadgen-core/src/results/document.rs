@@ -310,7 +310,8 @@ pub struct Rate {
     pub achieved_per_s: Option<f64>,
     /// Completed units per second.
     pub units_per_s: Option<f64>,
-    /// Failed requests and error replies, of all that ended in the window; 0 to 1.
+    /// Failed requests and the error share of the replies (by reply or by unit, whichever is more),
+    /// of all that ended in the window; 0 to 1.
     pub error_ratio: Option<f64>,
 }
 

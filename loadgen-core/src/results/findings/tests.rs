@@ -134,6 +134,35 @@ fn many_errors_weigh_more_than_few() {
     );
 }
 
+/// A batch that was answered well, and all whose keys were refused.
+#[test]
+fn refused_keys_of_a_batch_are_errors() {
+    let mut document = sample::document(false);
+    let mut refused = document.operations[0].clone();
+    refused.outcome = "error".to_owned();
+    (refused.count, refused.total_count) = (0, 0);
+    let row = &mut document.operations[0];
+    (row.units, row.total_units) = (0, 0);
+    refused.total_units = row.total_count * 100;
+    document.operations.push(refused);
+    assert!(Core::AllFailed.find(&document).is_some());
+    // One key in a hundred came.
+    let row = &mut document.operations[0];
+    row.total_units = row.total_count;
+    document.operations[1].total_units = row.total_count * 99;
+    assert!(Core::AllFailed.find(&document).is_none());
+    let errors = Core::Errors.find(&document).unwrap();
+    assert_eq!(
+        (errors.weight, errors.actual),
+        (Weight::Invalid, Some(0.99))
+    );
+    // A request refused as a whole carries no unit, and hides behind no batch either.
+    document.operations[1].total_units = 0;
+    document.operations[1].total_count = document.operations[0].total_count;
+    document.operations[0].total_units *= 100;
+    assert_eq!(Core::Errors.find(&document).unwrap().actual, Some(0.5));
+}
+
 #[test]
 fn own_limits_are_not_an_unreachable_target() {
     let mut document = sample::document(false);
