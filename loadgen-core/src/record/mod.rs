@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crossbeam_queue::SegQueue;
 
-pub use aggregate::{Aggregate, IntervalSum, RowSum, Times, WorkerSum};
+pub use aggregate::{Aggregate, INTERVALS_MAX, IntervalSum, RowSum, Times, WorkerSum};
 pub use cells::{Cells, HIGHEST_NS, sum_histogram};
 pub use errors::{ErrorEntry, ErrorTable};
 pub use set::{Counts, Kind, Row, Set, Stage};
@@ -362,6 +362,7 @@ impl Recorder {
     pub fn finish(mut self, at: Tick) -> ErrorTable {
         self.turn(at);
         self.set.end = at.max(self.set.start);
+        self.set.last = true;
         self.exchange.full.push(self.set);
         self.errors
     }

@@ -135,6 +135,8 @@ pub struct Set {
     pub start: Tick,
     /// When it ended.
     pub end: Tick,
+    /// Whether it is the worker's last.
+    pub last: bool,
     /// The counters.
     pub counts: Counts,
     /// Rows in use; those beyond are spare.
@@ -151,6 +153,7 @@ impl Set {
         self.stage = stage;
         self.start = start;
         self.end = start;
+        self.last = false;
         self.index.resize(index_len, NO_ROW);
     }
 

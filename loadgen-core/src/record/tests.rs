@@ -170,6 +170,67 @@ fn a_silent_worker_still_hands_over_every_interval() {
     assert!(sum.service.is_none());
 }
 
+/// A worker that has nothing left to do holds nothing up: what waits for it would pile up for as
+/// long as the others run.
+#[test]
+fn intervals_do_not_wait_for_a_worker_that_is_gone() {
+    let exchange = Arc::new(Exchange::default());
+    let tables = tables();
+    let long = Window {
+        end: Tick(1_000_000),
+        ..window()
+    };
+    let early = Recorder::new(0, false, &tables, long, Arc::clone(&exchange));
+    let mut late = Recorder::new(1, false, &tables, long, Arc::clone(&exchange));
+    let mut sum = Aggregate::new(2, 1000, false);
+    let take = |sum: &mut Aggregate| {
+        while let Some(set) = exchange.full.pop() {
+            sum.add(&set);
+        }
+    };
+    late.turn(Tick(5000));
+    take(&mut sum);
+    assert_eq!(sum.intervals.len(), 0, "the other may still be in them");
+    let _ = early.finish(Tick(3500));
+    take(&mut sum);
+    assert_eq!(sum.intervals.len(), 3);
+    late.turn(Tick(9000));
+    take(&mut sum);
+    assert_eq!(sum.intervals.len(), 7);
+    assert_eq!(sum.intervals[6].end, Tick(9000));
+    let _ = late.finish(Tick(9100));
+    take(&mut sum);
+    assert_eq!(sum.intervals.len(), 8, "nobody is left");
+}
+
+#[test]
+fn a_run_without_an_end_keeps_so_many_rows_and_no_more() {
+    let exchange = Arc::new(Exchange::default());
+    let endless = Window {
+        end: Tick::NEVER,
+        ..window()
+    };
+    let mut rec = Recorder::new(0, false, &tables(), endless, Arc::clone(&exchange));
+    for n in 0..10 {
+        let sent = Tick(2000 + n * 1000);
+        rec.sent(sent, sent);
+        rec.answered(&answer(0, sent.0, sent.0, sent.0 + 10), false);
+    }
+    let _ = rec.finish(Tick(12_000));
+    let mut sum = Aggregate::new(1, 1000, false);
+    sum.intervals_max = 3;
+    while let Some(set) = exchange.full.pop() {
+        sum.add(&set);
+    }
+    sum.finish();
+    assert_eq!(
+        (sum.intervals.len(), sum.workers()[0].rates_per_s.len()),
+        (3, 3)
+    );
+    assert_eq!(sum.latest().unwrap().end, Tick(12_000), "for the live line");
+    assert_eq!(sum.window.completed, 10);
+}
+
 #[test]
 fn an_early_end_shortens_the_last_interval() {
     let exchange = Arc::new(Exchange::default());

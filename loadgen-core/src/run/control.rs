@@ -246,7 +246,7 @@ impl Control {
         } else {
             ("drain", window.end, None)
         };
-        let last = self.sum.intervals.last();
+        let last = self.sum.latest();
         let per_s = |count: u64| {
             let seconds = last.map_or(0.0, |i| i.end.since(i.start) as f64 / 1e9);
             (seconds > 0.0).then(|| count as f64 / seconds)
