@@ -295,6 +295,8 @@ impl Recorder {
     pub fn failed(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
         self.turn(at);
         self.set.counts.failed += 1;
+        let is_late = self.window.holds(intended) && !self.window.holds(at);
+        self.set.counts.failed_late += u64::from(is_late);
         self.censor(intended, sent, first, at);
     }
 

@@ -57,6 +57,8 @@ pub struct Counts {
     pub completed: u64,
     /// Requests that ended without a usable reply.
     pub failed: u64,
+    /// Of those, intended in the window and failed after its end.
+    pub failed_late: u64,
     /// Requests in flight when the run was over.
     pub unanswered: u64,
     /// Of those, intended in the window.
@@ -91,6 +93,7 @@ impl Counts {
         self.sent += other.sent;
         self.completed += other.completed;
         self.failed += other.failed;
+        self.failed_late += other.failed_late;
         self.unanswered += other.unanswered;
         self.unanswered_intended += other.unanswered_intended;
         self.unsent += other.unsent;

@@ -84,7 +84,7 @@ fn latency_goes_by_intended_and_rate_by_completion() {
     let sum = collect(&exchange, 1, true);
     assert_eq!(sum.total.sent, 6);
     assert_eq!(sum.total.completed, 4);
-    assert_eq!(sum.total.failed, 1);
+    assert_eq!((sum.total.failed, sum.total.failed_late), (1, 1));
     assert_eq!(sum.total.unanswered, 1);
     assert_eq!(sum.total.unsent, 2);
     assert_eq!(sum.total.unsent_intended, 1);
@@ -132,6 +132,11 @@ fn what_never_came_counts_at_its_age() {
     assert!(sum.first_byte.answered.is_empty());
     assert_eq!(sum.first_byte.censored.len(), 10);
     assert_eq!(sum.first_byte.censored.min(), 700);
+    assert_eq!(
+        (sum.total.failed, sum.total.failed_late),
+        (10, 0),
+        "in the window"
+    );
 }
 
 #[test]

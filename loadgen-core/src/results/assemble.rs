@@ -246,6 +246,7 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
             sent: window.sent,
             completed: window.completed,
             failed: window.failed,
+            failed_late: total.failed_late,
             unanswered: total.unanswered_intended,
             unsent: total.unsent_intended,
         },

@@ -295,6 +295,8 @@ pub struct Requests {
     pub completed: u64,
     /// Failed in it.
     pub failed: u64,
+    /// Intended in it and failed after its end.
+    pub failed_late: u64,
     /// Intended in it and never answered.
     pub unanswered: u64,
     /// Intended in it and never sent.

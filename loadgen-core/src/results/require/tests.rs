@@ -157,6 +157,32 @@ fn a_hanging_target_does_not_prove_a_quick_first_byte() {
 }
 
 #[test]
+fn a_target_that_hangs_does_not_prove_a_small_error_ratio() {
+    let healthy = sample::document(false);
+    let completed = healthy.summary.requests.completed;
+    assert!(holds("rate.error_ratio == 0", &healthy));
+    let open: [fn(&mut Requests, u64); 3] = [
+        |r, n| r.failed_late = n,
+        |r, n| r.unanswered = n,
+        |r, n| r.unsent = n,
+    ];
+    for set in open {
+        let mut document = healthy.clone();
+        set(&mut document.summary.requests, completed);
+        assert!(!holds("rate.error_ratio < 49%", &document));
+        assert!(holds("rate.error_ratio < 51%", &document));
+        assert!(!holds("rate.error_ratio == 0", &document));
+        assert!(holds("rate.error_ratio >= 0", &document));
+    }
+    // What failed in the window is in the ratio already.
+    let mut document = healthy;
+    document.summary.requests.failed = 1;
+    document.summary.response_time.censored = 1;
+    document.summary.rate.error_ratio = Some(1.0 / (completed + 1) as f64);
+    assert!(holds("rate.error_ratio < 0.2%", &document));
+}
+
+#[test]
 fn the_unknown_proves_nothing() {
     let document = sample::document(false);
     assert!(document.summary.rate.offered_per_s.is_none());
