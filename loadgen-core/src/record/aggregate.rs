@@ -83,7 +83,9 @@ pub struct IntervalSum {
     pub end: Tick,
     /// Its counters.
     pub counts: Counts,
-    /// Median, 99th percentile and maximum response time, ns; `None` without a reply.
+    /// Requests that ended in it without a reply; they count at their age below.
+    pub censored: u64,
+    /// Median, 99th percentile and maximum response time, ns; `None` when nothing ended.
     pub response_ns: Option<[u64; 3]>,
 }
 
@@ -249,6 +251,7 @@ impl Aggregate {
                     start: set.start,
                     end: set.end,
                     counts: Counts::default(),
+                    censored: 0,
                     response_ns: None,
                 },
                 response: sum_histogram(),
@@ -260,6 +263,9 @@ impl Aggregate {
         for row in set.rows() {
             row.response.add_to(&mut pending.response);
         }
+        let censored = set.of(Kind::CensoredResponse);
+        pending.sum.censored += censored.histogram().map_or(0, Histogram::len);
+        censored.add_to(&mut pending.response);
     }
 
     fn finish_interval(&mut self) {

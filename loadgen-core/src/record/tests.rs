@@ -129,6 +129,10 @@ fn what_never_came_counts_at_its_age() {
         (sum.connect.answered.max(), sum.connect.censored.min()),
         (300, 900)
     );
+    // The interval in which they end does not look quick.
+    let stalled = &sum.intervals[1];
+    assert_eq!((stalled.counts.failed, stalled.censored), (10, 10));
+    assert_eq!(stalled.response_ns, Some([700; 3]));
     assert!(sum.first_byte.answered.is_empty());
     assert_eq!(sum.first_byte.censored.len(), 10);
     assert_eq!(sum.first_byte.censored.min(), 700);

@@ -559,6 +559,9 @@ pub struct Interval {
     pub failed: u64,
     /// Application bytes received in it.
     pub payload_rx_bytes: Option<u64>,
+    /// Requests in the three numbers below that ended without a reply: they count at their age, so
+    /// that the true values are at least those.
+    pub censored: u64,
     /// Median response time of the requests that ended in it.
     pub p50_ns: Option<u64>,
     /// 99th percentile of the same.

@@ -242,6 +242,7 @@ pub(super) fn intervals(sum: &Aggregate, begin: Tick) -> Vec<Interval> {
                 completed: counts.completed,
                 failed: counts.failed,
                 payload_rx_bytes: (!counts.payload_rx_unknown).then_some(counts.payload_rx_bytes),
+                censored: interval.censored,
                 p50_ns: interval.response_ns.map(|r| r[0]),
                 p99_ns: interval.response_ns.map(|r| r[1]),
                 max_ns: interval.response_ns.map(|r| r[2]),
