@@ -47,6 +47,7 @@ fn troubled() -> Document {
         sum.response.censored.record(age_ns).unwrap();
         let service = sum.service.as_mut().unwrap();
         service.censored.record(age_ns - 10_000).unwrap();
+        sum.first_byte.censored.record(age_ns - 10_000).unwrap();
     }
     sum.response.censored.record_n(2_000_000_000, 5).unwrap();
     sum.lag.censored.record_n(2_000_000_000, 5).unwrap();
