@@ -12,7 +12,7 @@ use super::options::EngineOptions;
 use super::ready::Ready;
 use super::worker::{Stage, Worker};
 use crate::driver::{Driver, Sent, Slot};
-use crate::pace::{Arrival, Dispatch, Pacing, Part, Schedule};
+use crate::pace::{Arrival, Dispatch, Evenly, Pacing, Part, Schedule};
 use crate::protocol::{Cause, Phase, Session};
 use crate::record::Answer;
 use crate::time::Tick;
@@ -141,11 +141,10 @@ impl Releases {
     }
 
     /// Hands every request due before `end` and never taken to `each`.
-    pub(super) fn unsent(&mut self, end: Tick, mut each: impl FnMut(Tick)) {
-        for release in self.all() {
-            while release.head() < end && end != Tick::NEVER {
-                each(release.take());
-            }
+    pub(super) fn unsent(&mut self, end: Tick, mut each: impl FnMut(Evenly)) {
+        let schedules = self.all().filter_map(|release| release.schedule.as_mut());
+        for schedule in schedules {
+            schedule.take_before(end, &mut each);
         }
     }
 }

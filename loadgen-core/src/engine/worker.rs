@@ -429,9 +429,12 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
         }
         if !self.spent {
-            self.releases
-                .unsent(self.window.end, |due| self.recorder.unsent(due, now));
-            self.shared.budget.give_back(self.credit);
+            let budget = &self.shared.budget;
+            budget.give_back(self.credit);
+            self.releases.unsent(self.window.end, |due| {
+                let due = due.up_to(budget.write_off(due.count));
+                self.recorder.unsent_evenly(&due, now);
+            });
         }
         for slot in 0..self.conns.len() {
             if self.conns[slot].state == State::Ready {

@@ -19,6 +19,7 @@ pub use cells::{Cells, HIGHEST_NS, sum_histogram};
 pub use errors::{ErrorEntry, ErrorTable};
 pub use set::{Counts, Kind, Row, Set, Stage};
 
+use crate::pace::Evenly;
 use crate::protocol::{Cause, Outcome, Phase, Status, Tables};
 use crate::time::Tick;
 
@@ -84,6 +85,9 @@ pub struct Exchange {
     /// Cleared by the control thread.
     pub spare: SegQueue<Box<Set>>,
 }
+
+/// So much goes into a cell at once, and into a set of it, before `u32` cells could be full.
+const CELL_MAX: u32 = u32::MAX / 2;
 
 /// The four stamps of a request and what answered it.
 #[derive(Clone, Copy, Debug)]
@@ -311,14 +315,43 @@ impl Recorder {
     /// The run is over and this request, due at `intended`, was never sent.
     #[cold]
     pub fn unsent(&mut self, intended: Tick, at: Tick) {
-        self.set.counts.unsent += 1;
-        if self.window.holds(intended) {
-            self.set.counts.unsent_intended += 1;
-            self.set.counts.intended += 1;
-            let age_ns = at.since(intended);
-            self.set.cells(Kind::CensoredResponse).record(age_ns);
-            self.set.cells(Kind::CensoredLag).record(age_ns);
+        self.unsent_evenly(&Evenly::one(intended), at);
+    }
+
+    /// The same of all that were `due`. It costs a step for each cell of the histogram that their
+    /// ages fall into, however many they are.
+    #[cold]
+    pub fn unsent_evenly(&mut self, due: &Evenly, at: Tick) {
+        self.set.counts.unsent += due.count;
+        let end = due.before(self.window.end);
+        let mut n = due.before(self.window.begin);
+        while n < end {
+            let age_ns = at.since(due.at(n));
+            let lowest_ns = self.set.cells(Kind::CensoredLag).lowest_like(age_ns);
+            // Those after it are younger; the cell ends with the last that is old enough.
+            let cell_end = due.before(at.before(lowest_ns).after(1)).clamp(n + 1, end);
+            let count = u32::try_from(cell_end - n)
+                .unwrap_or(u32::MAX)
+                .min(CELL_MAX);
+            if self.set.counts.unsent_intended > u64::from(CELL_MAX) {
+                self.hand_over(at);
+            }
+            self.set.counts.unsent_intended += u64::from(count);
+            self.set.counts.intended += u64::from(count);
+            for kind in [Kind::CensoredResponse, Kind::CensoredLag] {
+                self.set.cells(kind).record_n(age_ns, count);
+            }
+            n += u64::from(count);
         }
+    }
+
+    /// Goes on in another set of the same stage, because the cells of this one are filling up.
+    #[cold]
+    fn hand_over(&mut self, at: Tick) {
+        let (stage, until) = (self.set.stage, self.until);
+        self.until = at.max(self.set.start);
+        self.rotate();
+        (self.set.stage, self.until) = (stage, until);
     }
 
     fn censor(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {

@@ -159,6 +159,52 @@ fn a_unit_that_was_refused_is_an_error_of_its_own() {
     assert_eq!((total.completed, total.error_replies), (2, 1));
 }
 
+/// Many at once are what they are one by one, and more than a cell holds are none the fewer.
+#[test]
+fn unsent_requests_are_counted_in_bulk() {
+    let schedule = |rate_per_s| {
+        let part = crate::pace::Part {
+            index: 0,
+            of: 1,
+            phase: 0.0,
+        };
+        crate::pace::Schedule::new(crate::pace::Arrival::Fixed, rate_per_s, part, 1, Tick(1000))
+    };
+    let window = Window {
+        epoch: Tick(1000),
+        begin: Tick(1_000_000),
+        end: Tick(20_000_000_000),
+        interval_ns: 100_000_000_000,
+    };
+    let over = Tick(21_000_000_000);
+    let count = |rate_per_s: f64, bulk: bool| {
+        let exchange = Arc::new(Exchange::default());
+        let mut rec = Recorder::new(0, true, &tables(), window, Arc::clone(&exchange));
+        rec.turn(window.end);
+        schedule(rate_per_s).take_before(window.end, |due| {
+            if bulk {
+                rec.unsent_evenly(&due, over);
+            } else {
+                (0..due.count).for_each(|n| rec.unsent(due.at(n), over));
+            }
+        });
+        let _ = rec.finish(over);
+        collect(&exchange, 1, true)
+    };
+    let (bulk, single) = (count(1e4, true), count(1e4, false));
+    assert_eq!(bulk.total, single.total);
+    assert_eq!(bulk.lag.censored, single.lag.censored);
+    assert_eq!(bulk.response.censored, single.response.censored);
+    let many = count(1e9, true);
+    assert_eq!(many.total.unsent, 20_000_000_000 - 1000);
+    assert_eq!(many.total.unsent_intended, 20_000_000_000 - 1_000_000);
+    assert_eq!(many.response.censored.len(), many.total.unsent_intended);
+    assert_eq!(
+        many.lag.censored.min(),
+        1_000_000_001_u64 & !((1 << 19) - 1)
+    );
+}
+
 #[test]
 fn a_silent_worker_still_hands_over_every_interval() {
     let exchange = Arc::new(Exchange::default());
