@@ -212,6 +212,7 @@ impl Recorder {
         if self.window.holds(intended) {
             self.set.counts.intended += 1;
             if self.open_loop {
+                self.set.counts.due(intended);
                 self.set.cells(Kind::Lag).record(sent.since(intended));
             }
         }
@@ -338,6 +339,8 @@ impl Recorder {
             }
             self.set.counts.unsent_intended += u64::from(count);
             self.set.counts.intended += u64::from(count);
+            self.set.counts.due(due.at(n));
+            self.set.counts.due(due.at(n + u64::from(count) - 1));
             for kind in [Kind::CensoredResponse, Kind::CensoredLag] {
                 self.set.cells(kind).record_n(age_ns, count);
             }

@@ -69,6 +69,8 @@ pub struct Counts {
     pub unsent_intended: u64,
     /// Requests sent (or never sent) whose intended tick is in the window.
     pub intended: u64,
+    /// The earliest such tick, and the latest; open loop only.
+    pub schedule: Option<(Tick, Tick)>,
     /// Replies whose outcome is an error.
     pub error_replies: u64,
     /// Units completed.
@@ -88,6 +90,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// A request of the schedule was due at `tick`.
+    #[inline]
+    pub(super) fn due(&mut self, tick: Tick) {
+        let (first, last) = self.schedule.unwrap_or((tick, tick));
+        self.schedule = Some((first.min(tick), last.max(tick)));
+    }
+
     /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
@@ -99,6 +108,10 @@ impl Counts {
         self.unsent += other.unsent;
         self.unsent_intended += other.unsent_intended;
         self.intended += other.intended;
+        if let Some((first, last)) = other.schedule {
+            self.due(first);
+            self.due(last);
+        }
         self.error_replies += other.error_replies;
         self.units += other.units;
         self.error_units += other.error_units;

@@ -240,7 +240,6 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
     let payload_rx = (!window.payload_rx_unknown).then_some(window.payload_rx_bytes);
     let payload_tx = Some(window.payload_tx_bytes);
     let (wire_rx, wire_tx) = (Some(window.wire_rx_bytes), Some(window.wire_tx_bytes));
-    let open_loop = matches!(outcome.options.pacing, Pacing::Open { .. });
     Summary {
         requests: Requests {
             sent: window.sent,
@@ -251,7 +250,7 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
             unsent: total.unsent_intended,
         },
         rate: Rate {
-            offered_per_s: per_s(total.intended).filter(|_| open_loop),
+            offered_per_s: offered_per_s(outcome, window_ns),
             achieved_per_s: per_s(window.completed),
             units_per_s: per_s(window.units),
             error_ratio: error_ratio(window),
@@ -277,6 +276,24 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
         connect_time: of_times(&sum.connect),
         generator_delay: of_times(&sum.delay),
         efficiency: efficiency(outcome, window_ns, payload_rx),
+    }
+}
+
+/// What the schedule released per second. A window by time is as long as the schedule; one by count
+/// lasts until the last reply, so that the schedule's own length counts: from its first request to
+/// its last.
+fn offered_per_s(outcome: &Outcome, window_ns: u64) -> Option<f64> {
+    let total = &outcome.sum.total;
+    match (outcome.options.pacing, outcome.options.stop) {
+        (Pacing::Closed, _) => None,
+        (Pacing::Open { .. }, Stop::After(_)) => {
+            ratio(total.intended as f64 * 1e9, window_ns as f64)
+        }
+        (Pacing::Open { .. }, Stop::Requests(_)) => {
+            let (first, last) = total.schedule?;
+            let gaps = total.intended.saturating_sub(1);
+            ratio(gaps as f64 * 1e9, last.since(first) as f64)
+        }
     }
 }
 

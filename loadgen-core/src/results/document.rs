@@ -306,7 +306,8 @@ pub struct Requests {
 /// Rates of the window.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
-    /// Requests released by the schedule per second; `null` in closed loop.
+    /// Requests released by the schedule per second: over the window, or in a run by count over the
+    /// schedule's own length. `null` in closed loop.
     pub offered_per_s: Option<f64>,
     /// Completed requests per second.
     pub achieved_per_s: Option<f64>,

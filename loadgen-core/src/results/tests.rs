@@ -286,6 +286,17 @@ fn the_error_ratio_sees_units_and_replies() {
 }
 
 #[test]
+fn a_count_in_an_open_loop_offers_its_rate_whatever_the_replies_take() {
+    let mut outcome = sample::outcome(true);
+    let sent = outcome.sum.total.sent;
+    std::sync::Arc::make_mut(&mut outcome.options).stop = crate::stop::Stop::Requests(sent);
+    outcome.window.end = Tick(60_000_000_000);
+    outcome.over = outcome.window.end;
+    let offered = assemble(outcome).summary.rate.offered_per_s.unwrap();
+    assert!((offered - sample::RATE_PER_S).abs() < 1e-3, "{offered}");
+}
+
+#[test]
 fn strict_makes_doubts_invalid() {
     let mut document = sample::document(false);
     document.connections.lost = 1;

@@ -212,6 +212,26 @@ fn a_short_open_loop_with_slow_replies_met_its_rate() {
     assert!(Core::RateNotMet.find(&document).is_some());
 }
 
+/// By count the last reply ends the window, which says nothing about the rate; a backlog does.
+#[test]
+fn a_count_with_slow_replies_met_its_rate() {
+    let mut document = sample::document(true);
+    document.plan.requests = Some(document.totals.sent);
+    assert!(Core::RateNotMet.find(&document).is_none());
+    let add_s = |document: &mut Document, seconds: u64| {
+        let measure = document.phases.iter_mut().find(|p| p.name == "measure");
+        measure.unwrap().duration_ns += seconds * 1_000_000_000;
+    };
+    // 1600 requests in 2 s, and replies that took up to 5 s.
+    document.summary.service_time.max_ns = Some(5_000_000_000);
+    add_s(&mut document, 5);
+    assert!(Core::RateNotMet.find(&document).is_none());
+    // No reply took so long that the window had to be 2 s longer still.
+    add_s(&mut document, 2);
+    let late = Core::RateNotMet.find(&document).unwrap().actual.unwrap();
+    assert!((49.0..51.0).contains(&late), "{late} %");
+}
+
 #[test]
 fn littles_law_forgives_what_is_counted_elsewhere() {
     let mut document = with(Core::LittlesLaw);
