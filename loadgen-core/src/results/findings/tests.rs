@@ -34,7 +34,7 @@ fn spoil(d: &mut Document, core: Core) {
         Core::ScheduleLag => s.schedule_lag.p99_ns = Some(310_000),
         Core::GeneratorDelay => s.generator_delay.p99_ns = Some(800_000),
         Core::RunQueueWait => d.workers[0].run_queue_wait_ns = Some(21_000_000),
-        Core::MoreWorkersThanCpus => d.plan.cpu_quota = Some(1.5),
+        Core::MoreWorkersThanCpus => d.plan.cpu_quota = Some(1.0),
         Core::LittlesLaw => s.response_time.mean_ns = Some(2_600_000.0),
         Core::ConnectionsLost => d.connections.lost = 1,
         Core::ConnectFailures => d.connections.connect_failures = 1,
@@ -112,6 +112,18 @@ fn codes_are_unique() {
     codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), Core::ALL.len());
+}
+
+#[test]
+fn a_part_of_a_cpu_is_room_for_a_worker() {
+    let mut document = sample::document(false);
+    document.plan.cpu_quota = Some(1.5);
+    assert!(Core::MoreWorkersThanCpus.find(&document).is_none());
+    document.plan.workers = 3;
+    let finding = Core::MoreWorkersThanCpus.find(&document).unwrap();
+    assert_eq!(finding.limit, Some(2.0));
+    (document.plan.cpu_quota, document.plan.workers) = (Some(0.5), 1);
+    assert!(Core::MoreWorkersThanCpus.find(&document).is_none());
 }
 
 #[test]
