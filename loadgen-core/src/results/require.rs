@@ -198,7 +198,12 @@ impl Proof {
         let cell = actual * CELL;
         let (low, high) = match field {
             "censored_from_ns" | "min_ns" => (actual, actual + cell),
-            "mean_ns" | "stddev_ns" => (actual - cell, actual + cell),
+            "mean_ns" => (actual - cell, actual + cell),
+            "stddev_ns" => {
+                // Each value may be off by the width of its own cell, and so may their deviation.
+                let widest = latency.max_ns.unwrap_or(0) as f64 * CELL;
+                ((actual - widest).max(0.0), actual + widest)
+            }
             // Quantiles and maximum are the upper edge of their cell.
             _ => (actual - cell, actual),
         };

@@ -70,6 +70,19 @@ fn without_censored_requests_mean_and_deviation_are_proven() {
     assert!(holds("response_time.p99 != 1s", &document));
 }
 
+/// At a second a cell is a millisecond wide: deviations within it look like none.
+#[test]
+fn a_deviation_is_known_to_a_cell_of_the_largest_value() {
+    let mut document = sample::document(false);
+    let time = &mut document.summary.response_time;
+    time.max_ns = Some(1_000_000_000);
+    time.stddev_ns = Some(0.0);
+    assert!(!holds("response_time.stddev < 100us", &document));
+    assert!(!holds("response_time.stddev == 0", &document));
+    assert!(holds("response_time.stddev < 1ms", &document));
+    assert!(holds("response_time.stddev >= 0", &document));
+}
+
 #[test]
 fn units_are_those_of_the_field() {
     let value = |text: &str| parse(text).unwrap().value;
