@@ -9,6 +9,7 @@ use super::distribution::{blob, of_histogram};
 use super::document::*;
 use super::outcome::Machine;
 use crate::engine::{ConnectionCounts, WorkerEnd};
+use crate::host::cpus::format_list;
 use crate::protocol::Tables;
 use crate::record::{Aggregate, ErrorTable, WorkerSum, sum_histogram};
 use crate::time::Tick;
@@ -146,29 +147,13 @@ pub(super) fn hosts(machine: &Machine) -> Vec<Host> {
     vec![Host {
         role: "generator".to_owned(),
         name: machine.name.clone(),
-        cpu_set: cpu_list(&machine.allowed_cpus),
+        cpu_set: format_list(&machine.allowed_cpus),
         window_ns: machine.cpu_window_ns,
         cpu: machine.cpu.clone(),
         nic: Vec::new(),
         refusals: machine.refusals.clone(),
         provenance,
     }]
-}
-
-/// CPU numbers as the kernel lists them: `0-3,8`.
-fn cpu_list(cpus: &[u32]) -> String {
-    let mut sorted = cpus.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let runs = sorted.chunk_by(|a, b| a + 1 == *b);
-    let texts: Vec<String> = runs
-        .map(|run| match run {
-            [one] => one.to_string(),
-            [first, .., last] => format!("{first}-{last}"),
-            [] => String::new(),
-        })
-        .collect();
-    texts.join(",")
 }
 
 /// CPU time a worker used in the window, spinning taken out.
@@ -284,13 +269,6 @@ pub(super) fn histograms(sum: &Aggregate, tables: &Tables) -> Vec<HistogramBlob>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpu_lists_read_as_the_kernel_writes_them() {
-        assert_eq!(cpu_list(&[]), "");
-        assert_eq!(cpu_list(&[8, 2, 3, 0, 1, 3]), "0-3,8");
-        assert_eq!(cpu_list(&[5]), "5");
-    }
 
     #[test]
     fn the_spread_of_rates() {
