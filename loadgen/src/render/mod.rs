@@ -8,7 +8,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 mod text;
-mod units;
+pub mod units;
 mod wrk;
 
 pub use csv::csv;
