@@ -13,7 +13,7 @@ mod wrk;
 
 pub use csv::csv;
 pub use json::json;
-pub use text::{findings, text};
+pub use text::text;
 pub use wrk::{Wrk, WrkDialect, wrk};
 
 /// How the text report looks.

@@ -135,18 +135,6 @@ fn colours_only_when_asked() {
 }
 
 #[test]
-fn findings_alone_are_all_explained() {
-    let document = troubled();
-    let list = findings(&document, &Style::default());
-    for finding in &document.findings {
-        assert!(list.contains(&finding.code));
-        let last = finding.hint.rsplit(' ').next().unwrap();
-        assert!(list.contains(last), "the hint of {} is cut", finding.code);
-    }
-    assert_eq!(findings(&healthy(), &Style::default()), "");
-}
-
-#[test]
 fn unusual_percentiles_come_from_the_blob() {
     let style = Style {
         percentiles: vec![10.0, 99.0],

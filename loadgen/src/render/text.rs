@@ -30,21 +30,6 @@ pub fn text(document: &Document, style: &Style) -> String {
     report.out
 }
 
-/// The findings of `document` with their hints, for a terminal beside another format's output;
-/// empty when there are none.
-#[must_use]
-pub fn findings(document: &Document, style: &Style) -> String {
-    let mut report = Report {
-        out: String::new(),
-        document,
-        style,
-    };
-    for finding in &document.findings {
-        let _ = report.finding(finding, true);
-    }
-    report.out
-}
-
 struct Report<'a> {
     out: String,
     document: &'a Document,
