@@ -55,12 +55,17 @@ const STEPS: u64 = 1000;
 
 fn step(snapshot: &Snapshot) -> u64 {
     let share = match (snapshot.requests, snapshot.planned) {
-        (Some(requests), _) => snapshot.completed as f64 / requests.max(1) as f64,
+        (Some(requests), _) => taken(snapshot) as f64 / requests.max(1) as f64,
         (None, Some(planned)) => snapshot.elapsed.as_secs_f64() / planned.as_secs_f64(),
         (None, None) => 0.0,
     };
     // A share of 0/0 is NaN, which becomes 0.
     (share.clamp(0.0, 1.0) * STEPS as f64) as u64
+}
+
+/// How far a run by count is: completions are known once an interval only.
+fn taken(snapshot: &Snapshot) -> u64 {
+    snapshot.taken.unwrap_or(snapshot.completed)
 }
 
 fn line(snapshot: &Snapshot) -> String {
@@ -87,7 +92,7 @@ fn extent(snapshot: &Snapshot) -> String {
     let elapsed = seconds(snapshot.elapsed);
     match (snapshot.requests, snapshot.planned) {
         (Some(requests), _) => {
-            let (done, all) = (snapshot.completed as f64, requests as f64);
+            let (done, all) = (taken(snapshot) as f64, requests as f64);
             format!("{phase} {} of {}", number(done), number(all))
         }
         (None, Some(planned)) => format!("{phase} {elapsed} of {}", seconds(planned)),
@@ -124,7 +129,8 @@ mod tests {
             "measure 3 s of 10 s, 45.1 k requests/s, 46.2 MB/s, p50 88 µs, p99 250 µs, 3 failed"
         );
         let counted = Snapshot {
-            completed: 1500,
+            completed: 1000,
+            taken: Some(1500),
             requests: Some(6000),
             planned: None,
             ..snapshot()
@@ -134,6 +140,12 @@ mod tests {
 
     #[test]
     fn the_bar_follows_the_plan() {
+        let counted = Snapshot {
+            taken: Some(1500),
+            requests: Some(6000),
+            ..snapshot()
+        };
+        assert_eq!(step(&counted), 250);
         assert_eq!(step(&snapshot()), 300);
         let over = Snapshot {
             elapsed: Duration::from_secs(99),
