@@ -85,6 +85,62 @@ enum Law {
     },
 }
 
+/// Arrivals at equal gaps, as one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evenly {
+    epoch: Tick,
+    first_ns: f64,
+    gap_ns: f64,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Evenly {
+    /// A single one, due at `at`.
+    #[must_use]
+    pub fn one(at: Tick) -> Self {
+        Self {
+            epoch: at,
+            first_ns: 0.0,
+            gap_ns: 0.0,
+            count: 1,
+        }
+    }
+
+    /// When number `n`, from 0, is due.
+    #[must_use]
+    pub fn at(&self, n: u64) -> Tick {
+        self.epoch
+            .after((self.first_ns + n as f64 * self.gap_ns) as u64)
+    }
+
+    /// How many of them are due before `end`.
+    #[must_use]
+    pub fn before(&self, end: Tick) -> u64 {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.at(middle) < end {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The first `count` of them, or all.
+    #[must_use]
+    pub fn up_to(mut self, count: u64) -> Self {
+        self.count = self.count.min(count);
+        self
+    }
+}
+
+/// So many Poisson arrivals are drawn one by one when all that are left are asked for; the rest of
+/// them are taken as even, which no histogram tells apart from so many draws.
+const DRAWS: u32 = 1_000_000;
+
 /// Which part of a route's arrivals a [`Schedule`] is.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
@@ -140,6 +196,52 @@ impl Schedule {
         let taken = self.head;
         self.advance(false);
         taken
+    }
+
+    /// Hands everything due before `end` to `each`, in a time that does not grow with its number.
+    pub fn take_before(&mut self, end: Tick, mut each: impl FnMut(Evenly)) {
+        if end == Tick::NEVER {
+            return;
+        }
+        if matches!(self.law, Law::Poisson { .. }) {
+            for _ in 0..DRAWS {
+                if self.head >= end {
+                    return;
+                }
+                each(Evenly::one(self.take()));
+            }
+        }
+        let (first_ns, gap_ns) = match self.law {
+            Law::Fixed {
+                number,
+                stride,
+                phase,
+                period_ns,
+            } => (
+                (number as f64 + phase) * period_ns,
+                stride as f64 * period_ns,
+            ),
+            Law::Poisson {
+                sum_ns, mean_ns, ..
+            } => (sum_ns, mean_ns),
+        };
+        let all = Evenly {
+            epoch: self.epoch,
+            first_ns,
+            gap_ns,
+            count: (end.since(self.head) as f64 / gap_ns) as u64 + 2,
+        };
+        let due = all.up_to(all.before(end));
+        if due.count == 0 {
+            return;
+        }
+        match &mut self.law {
+            Law::Fixed { number, stride, .. } => *number += (due.count - 1) * *stride,
+            // It has no memory: what comes after the end does not depend on what came before.
+            Law::Poisson { sum_ns, .. } => *sum_ns = end.since(self.epoch) as f64,
+        }
+        self.advance(false);
+        each(due);
     }
 
     fn advance(&mut self, first: bool) {
@@ -203,6 +305,54 @@ mod tests {
         all.sort_unstable();
         let expected: Vec<u64> = (0..300).map(|n| n * 1000 + 500).collect();
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn all_that_is_left_is_what_one_by_one_would_take() {
+        for (phase, rate_per_s, end) in [
+            (0.0, 1e6, 1_000_100),
+            (0.5, 3.0, 5_000_000_100),
+            (0.0, 1e3, 100),
+            (0.25, 7.7e5, 123_456_789),
+        ] {
+            let part = Part {
+                index: 1,
+                of: 3,
+                phase,
+            };
+            let mut bulk = Schedule::new(Arrival::Fixed, rate_per_s, part, 1, Tick(100));
+            let mut single = bulk.clone();
+            let (mut taken, mut expected) = (Vec::new(), Vec::new());
+            bulk.take_before(Tick(end), |due| {
+                taken.extend((0..due.count).map(|n| due.at(n)))
+            });
+            while single.head() < Tick(end) {
+                expected.push(single.take());
+            }
+            assert_eq!(taken.len(), expected.len(), "{rate_per_s}/s");
+            for (mine, theirs) in taken.iter().zip(&expected) {
+                assert!(mine.0.abs_diff(theirs.0) <= 1, "{rate_per_s}/s");
+            }
+            assert_eq!(bulk.head(), single.head(), "{rate_per_s}/s");
+            bulk.take_before(Tick(end), |_| panic!("nothing is left"));
+            bulk.take_before(Tick::NEVER, |_| panic!("nobody knows the end"));
+        }
+    }
+
+    #[test]
+    fn an_hour_at_a_billion_a_second_is_taken_at_once() {
+        for arrival in [Arrival::Fixed, Arrival::Poisson] {
+            let mut schedule = Schedule::new(arrival, 1e9, whole(0.0), 1, Tick(0));
+            let hour = Tick(3_600_000_000_000);
+            let mut count = 0;
+            schedule.take_before(hour, |due| {
+                assert!(due.at(0) < hour && due.at(due.count - 1) < hour);
+                count += due.count;
+            });
+            // Three deviations of a Poisson count of a million.
+            assert!(count.abs_diff(3_600_000_000_000) <= 3_000, "{count}");
+            assert!(schedule.head() >= hour);
+        }
     }
 
     #[test]

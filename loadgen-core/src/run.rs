@@ -60,12 +60,14 @@ pub struct Snapshot {
     pub elapsed: Duration,
     /// Planned length of the phase, where there is one.
     pub planned: Option<Duration>,
-    /// Requests completed so far, warm-up too.
+    /// Requests completed so far, warm-up too; it moves once an interval.
     pub completed: u64,
     /// Requests failed so far.
     pub failed: u64,
     /// The planned number of requests, when the run stops by count.
     pub requests: Option<u64>,
+    /// Of those, how many the workers have taken on: sent, or next to be. It moves all the time.
+    pub taken: Option<u64>,
     /// Completions per second in the last whole interval.
     pub rate_per_s: Option<f64>,
     /// Received payload in the last whole interval, bytes per second.

@@ -60,6 +60,18 @@ impl Budget {
         }
     }
 
+    /// Claims up to `wanted` for requests that are due and will never be sent, and says how many
+    /// there were: of a run by count no more can be unsent than the plan had.
+    #[must_use]
+    pub fn write_off(&self, wanted: u64) -> u64 {
+        let all = self
+            .remaining
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
+                (seen != u64::MAX).then(|| seen - wanted.min(seen))
+            });
+        all.map_or(wanted, |seen| wanted.min(seen))
+    }
+
     /// Gives back what a worker claimed and could not send.
     pub fn give_back(&self, block: u64) {
         let _ = self
@@ -133,6 +145,8 @@ mod tests {
         assert!(budget.is_spent());
         budget.give_back(3);
         assert_eq!(budget.left(), 3);
+        assert_eq!((budget.write_off(2), budget.write_off(9)), (2, 1));
+        assert!(budget.is_spent());
     }
 
     #[test]
@@ -140,6 +154,7 @@ mod tests {
         let budget = Budget::new(None, 1);
         assert_eq!(budget.claim(), CLAIM_MAX);
         budget.give_back(5);
+        assert_eq!(budget.write_off(9), 9);
         assert!(!budget.is_spent());
         assert_eq!(budget.left(), 0);
     }

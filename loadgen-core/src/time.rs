@@ -20,6 +20,12 @@ impl Tick {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// `self` − `ns` nanoseconds, 0 at the earliest.
+    #[must_use]
+    pub const fn before(self, ns: u64) -> Self {
+        Self(self.0.saturating_sub(ns))
+    }
+
     /// `self` + `ns` nanoseconds, saturating at [`Tick::NEVER`].
     #[must_use]
     pub const fn after(self, ns: u64) -> Self {

@@ -1,38 +1,90 @@
 //! The command line as the document keeps it: everything that was typed, without its secrets.
 //!
-//! Pure.
+//! A document is made to be passed on, and nobody can tell a secret header or body from another: the
+//! values of all are masked, and credentials in URLs. Pure.
 
 use std::ffi::OsString;
-
-/// Headers whose values are nobody's business but the target's.
-const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// What takes a secret's place.
 const MASK: &str = "…";
 
-/// The words of the command line; credentials in headers and URLs are masked.
+/// Short flags of all doors that take no value: others may follow in the same word.
+const ALONE: [char; 6] = ['L', 'U', 'B', 'v', 'h', 'V'];
+
+/// The words of the command line; headers keep their names, bodies the name of their file.
 pub(crate) fn recorded(words: &[OsString]) -> Vec<String> {
-    words
-        .iter()
-        .map(|word| mask_url(&mask_header(&word.to_string_lossy())))
-        .collect()
+    let mut kept = Vec::with_capacity(words.len());
+    let mut behind: Option<Secret> = None;
+    let mut flags = true;
+    for word in words {
+        let word = word.to_string_lossy();
+        let masked = match behind.take() {
+            Some(secret) => secret.mask(&word),
+            None if flags && word == "--" => {
+                flags = false;
+                word.into_owned()
+            }
+            None if flags => match secret_flag(&word) {
+                Some((secret, at)) if at == word.len() => {
+                    behind = Some(secret);
+                    word.into_owned()
+                }
+                Some((secret, at)) => format!("{}{}", &word[..at], secret.mask(&word[at..])),
+                None => mask_url(&word),
+            },
+            None => mask_url(&word),
+        };
+        kept.push(masked);
+    }
+    kept
 }
 
-/// `-H`, `-HName: value` and `--header=Name: value` all have the name and a colon in one word.
-fn mask_header(word: &str) -> String {
-    let Some((before, _)) = word.split_once(':') else {
-        return word.to_owned();
-    };
-    let name = before.trim_end().to_ascii_lowercase();
-    let is_secret = SECRET.iter().any(|secret| {
-        name.strip_suffix(secret)
-            .is_some_and(|rest| rest.is_empty() || rest == "-h" || rest.ends_with('='))
-    });
-    if is_secret {
-        format!("{before}: {MASK}")
-    } else {
-        word.to_owned()
+/// What a flag's value is.
+#[derive(Clone, Copy, Debug)]
+enum Secret {
+    /// `NAME: VALUE`.
+    Header,
+    /// The bytes themselves, or `@FILE`.
+    Body,
+}
+
+impl Secret {
+    fn mask(self, value: &str) -> String {
+        match self {
+            Self::Header => match value.split_once(':') {
+                Some((name, _)) => format!("{}: {MASK}", name.trim()),
+                None => MASK.to_owned(),
+            },
+            Self::Body if value.starts_with('@') => value.to_owned(),
+            Self::Body => MASK.to_owned(),
+        }
     }
+}
+
+/// The secret that `word` announces, and where in it the value begins: at its end when the value is
+/// the next word.
+fn secret_flag(word: &str) -> Option<(Secret, usize)> {
+    if let Some(long) = word.strip_prefix("--") {
+        let name = long.split('=').next().unwrap_or_default();
+        let value_at = word.len().min(2 + name.len() + 1);
+        // The doors take any beginning that is nobody else's; --he could still be --help.
+        let is_header = name.len() > 2 && "header".starts_with(name);
+        return match name {
+            "body" => Some((Secret::Body, value_at)),
+            _ if is_header => Some((Secret::Header, value_at)),
+            _ => None,
+        };
+    }
+    let cluster = word.strip_prefix('-')?;
+    let at = cluster.find(|c| !ALONE.contains(&c))?;
+    let secret = match cluster[at..].chars().next()? {
+        'H' => Secret::Header,
+        'b' => Secret::Body,
+        _ => return None,
+    };
+    let value_at = 1 + at + 1;
+    let has_sign = word[value_at..].starts_with('=');
+    Some((secret, value_at + usize::from(has_sign)))
 }
 
 /// `http://user:password@host/`.
@@ -51,22 +103,53 @@ fn mask_url(word: &str) -> String {
 mod tests {
     use super::*;
 
+    fn kept(words: &[&str]) -> Vec<String> {
+        let words: Vec<OsString> = words.iter().map(Into::into).collect();
+        recorded(&words)
+    }
+
     #[test]
-    fn secrets_are_masked_and_nothing_else() {
-        for (word, kept) in [
-            ("Authorization: Bearer x", "Authorization: …"),
-            ("-Hcookie:a=b", "-Hcookie: …"),
+    fn values_of_headers_and_bodies_are_masked_however_they_are_typed() {
+        for (typed, masked) in [
             (
-                "--header=Proxy-Authorization: x",
-                "--header=Proxy-Authorization: …",
+                &["-H", "Authorization: Bearer x"][..],
+                &["-H", "Authorization: …"][..],
             ),
-            ("X-Authorization: y", "X-Authorization: y"),
-            ("Accept: */*", "Accept: */*"),
-            ("http://u:p@host:80/a@b", "http://…@host:80/a@b"),
-            ("http://host/a@b", "http://host/a@b"),
-            ("-c100", "-c100"),
+            (&["-H", " X-Api-Key : x:y "], &["-H", "X-Api-Key: …"]),
+            (&["-Hcookie:a=b"], &["-Hcookie: …"]),
+            (&["-H=cookie:a=b"], &["-H=cookie: …"]),
+            (&["-LH", "Cookie: a"], &["-LH", "Cookie: …"]),
+            (&["--header", "X-Key: x"], &["--header", "X-Key: …"]),
+            (&["--header=X-Key: x"], &["--header=X-Key: …"]),
+            (&["--head", "X-Key: x"], &["--head", "X-Key: …"]),
+            (&["-H", "nonsense"], &["-H", "…"]),
+            (&["-b", "password=x"], &["-b", "…"]),
+            (&["-bpassword=x"], &["-b…"]),
+            (&["--body=password=x"], &["--body=…"]),
+            (&["--body", "-H"], &["--body", "…"]),
+            (&["-b", "@file.json"], &["-b", "@file.json"]),
+            (&["http://u:p@host:80/a@b"], &["http://…@host:80/a@b"]),
         ] {
-            assert_eq!(recorded(&[word.into()]), [kept]);
+            assert_eq!(kept(typed), masked, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_masked() {
+        for typed in [
+            &["loadgen", "http", "-c100", "-d", "10s", "http://host/a@b"][..],
+            &[
+                "wrk2",
+                "-t2",
+                "-R1k",
+                "--help",
+                "--batch_latency",
+                "http://host/",
+            ],
+            &["--label", "H=b", "-LUB", "--bind-ip", "10.0.0.1", "-"],
+            &["--", "-H", "http://host/"],
+        ] {
+            assert_eq!(kept(typed), typed);
         }
     }
 }

@@ -18,7 +18,6 @@ mod run_http;
 mod say;
 mod serve;
 mod signals;
-mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use loadgen_core::run::Snapshot;
 
-use crate::words;
+use loadgen::render::units::{number, time};
 
 /// Redraws a second: enough to look alive, few enough to cost nothing.
 const HZ: u8 = 5;
@@ -55,7 +55,7 @@ const STEPS: u64 = 1000;
 
 fn step(snapshot: &Snapshot) -> u64 {
     let share = match (snapshot.requests, snapshot.planned) {
-        (Some(requests), _) => snapshot.completed as f64 / requests.max(1) as f64,
+        (Some(requests), _) => taken(snapshot) as f64 / requests.max(1) as f64,
         (None, Some(planned)) => snapshot.elapsed.as_secs_f64() / planned.as_secs_f64(),
         (None, None) => 0.0,
     };
@@ -63,20 +63,25 @@ fn step(snapshot: &Snapshot) -> u64 {
     (share.clamp(0.0, 1.0) * STEPS as f64) as u64
 }
 
+/// How far a run by count is: completions are known once an interval only.
+fn taken(snapshot: &Snapshot) -> u64 {
+    snapshot.taken.unwrap_or(snapshot.completed)
+}
+
 fn line(snapshot: &Snapshot) -> String {
     let mut parts = vec![extent(snapshot)];
     if let Some(rate) = snapshot.rate_per_s {
-        parts.push(format!("{} requests/s", words::count(rate)));
+        parts.push(format!("{} requests/s", number(rate)));
     }
     if let Some(bytes) = snapshot.payload_rx_bytes_per_s {
-        parts.push(format!("{}B/s", words::count(bytes)));
+        parts.push(format!("{}B/s", number(bytes)));
     }
     if let (Some(p50_ns), Some(p99_ns)) = (snapshot.p50_ns, snapshot.p99_ns) {
-        let (p50, p99) = (words::time(p50_ns), words::time(p99_ns));
+        let (p50, p99) = (time(p50_ns as f64), time(p99_ns as f64));
         parts.push(format!("p50 {p50}, p99 {p99}"));
     }
     if snapshot.failed > 0 {
-        parts.push(format!("{} failed", words::count(snapshot.failed as f64)));
+        parts.push(format!("{} failed", number(snapshot.failed as f64)));
     }
     parts.join(", ")
 }
@@ -87,8 +92,8 @@ fn extent(snapshot: &Snapshot) -> String {
     let elapsed = seconds(snapshot.elapsed);
     match (snapshot.requests, snapshot.planned) {
         (Some(requests), _) => {
-            let (done, all) = (snapshot.completed as f64, requests as f64);
-            format!("{phase} {} of {}", words::count(done), words::count(all))
+            let (done, all) = (taken(snapshot) as f64, requests as f64);
+            format!("{phase} {} of {}", number(done), number(all))
         }
         (None, Some(planned)) => format!("{phase} {elapsed} of {}", seconds(planned)),
         (None, None) => format!("{phase} {elapsed}"),
@@ -121,19 +126,26 @@ mod tests {
         };
         assert_eq!(
             line(&busy),
-            "measure 3 s of 10 s, 45.1k requests/s, 46.2MB/s, p50 88 µs, p99 250 µs, 3 failed"
+            "measure 3 s of 10 s, 45.1 k requests/s, 46.2 MB/s, p50 88 µs, p99 250 µs, 3 failed"
         );
         let counted = Snapshot {
-            completed: 1500,
+            completed: 1000,
+            taken: Some(1500),
             requests: Some(6000),
             planned: None,
             ..snapshot()
         };
-        assert_eq!(line(&counted), "measure 1.5k of 6k");
+        assert_eq!(line(&counted), "measure 1500 of 6000");
     }
 
     #[test]
     fn the_bar_follows_the_plan() {
+        let counted = Snapshot {
+            taken: Some(1500),
+            requests: Some(6000),
+            ..snapshot()
+        };
+        assert_eq!(step(&counted), 250);
         assert_eq!(step(&snapshot()), 300);
         let over = Snapshot {
             elapsed: Duration::from_secs(99),

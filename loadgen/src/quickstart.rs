@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use loadgen::render::units;
 use loadgen_core::engine::EngineOptions;
 use loadgen_core::host;
 use loadgen_core::pace::{Arrival, Pacing};
@@ -21,7 +22,7 @@ use crate::failure::Failure;
 use crate::launch::findings;
 use crate::output::{self, Files};
 use crate::signals::Signals;
-use crate::{command, drive, words};
+use crate::{command, drive};
 
 /// What can be typed behind `loadgen quickstart`.
 #[derive(Debug, clap::Args)]
@@ -216,8 +217,8 @@ fn report(documents: &[Document], paths: &[PathBuf]) -> String {
     for (step, document) in STEPS.iter().zip(documents) {
         let summary = &document.summary;
         let latency = &summary.response_time;
-        let number = |value: Option<f64>| value.map_or("—".to_owned(), words::count);
-        let time = |value: Option<u64>| value.map_or("—".to_owned(), words::time);
+        let number = |value: Option<f64>| value.map_or("—".to_owned(), units::number);
+        let time = |value: Option<u64>| value.map_or("—".to_owned(), |ns| units::time(ns as f64));
         let _ = writeln!(
             text,
             "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  {}",

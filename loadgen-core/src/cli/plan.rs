@@ -11,6 +11,7 @@ use super::args::{CommonArgs, Format, LoadArgs, OutputArgs, PlaceArgs};
 use crate::driver::SocketOptions;
 use crate::engine::EngineOptions;
 use crate::pace::{Dispatch, Pacing};
+use crate::record::INTERVALS_MAX;
 use crate::results::{Caption, require};
 use crate::run::Options;
 use crate::stop::Stop;
@@ -20,9 +21,6 @@ const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Below this an interval holds too little to say anything, and is only rows.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
-
-/// Rows of the time series, at most: they are held in memory until the end.
-const INTERVALS_MAX: u128 = 1_000_000;
 
 impl CommonArgs {
     /// What was asked for. `command` is the command line, for the document.
@@ -93,7 +91,7 @@ impl CommonArgs {
         self.output.check()?;
         let window = self.load.window();
         let intervals = window.as_nanos() / self.output.interval.as_nanos().max(1);
-        if intervals > INTERVALS_MAX {
+        if intervals > INTERVALS_MAX as u128 {
             return Err(format!(
                 "--interval {:?} makes {intervals} intervals of -d {window:?}, above the limit of {INTERVALS_MAX}",
                 self.output.interval

@@ -93,11 +93,13 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let conn = &mut self.conns[slot];
         let row = &mut self.endpoints[conn.endpoint];
         if let Some(pending) = conn.pending.take() {
-            self.recorder.failed(pending.intended, pending.sent, now);
+            self.recorder
+                .failed(pending.intended, pending.sent, Tick::NEVER, now);
             self.in_flight -= 1;
             row.failed += 1;
         }
         let after_ms = now.since(conn.since) / 1_000_000;
+        self.recorder.unconnected(now.since(conn.since), now);
         self.recorder.error(Phase::Connect, cause, now, || {
             format!("connecting to {} failed after {after_ms} ms", row.endpoint)
         });

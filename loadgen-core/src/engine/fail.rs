@@ -147,13 +147,15 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let mut failed = 0;
         let mut tickets = Vec::with_capacity(conn.flight.len());
         if let Some(pending) = conn.pending.take() {
-            self.recorder.failed(pending.intended, pending.sent, now);
+            self.recorder
+                .failed(pending.intended, pending.sent, Tick::NEVER, now);
             self.recorder
                 .error(loss.phase, loss.cause, now, || loss.detail.clone());
             failed += 1;
         }
         for flight in conn.flight.drain(..).chain(conn.unflushed.drain(..)) {
-            self.recorder.failed(flight.intended, flight.sent, now);
+            self.recorder
+                .failed(flight.intended, flight.sent, flight.first, now);
             let (phase, cause) = if failed == 0 {
                 (loss.phase, loss.cause)
             } else {

@@ -10,7 +10,7 @@ use super::deal::{Dealt, shares};
 use super::options::EngineOptions;
 use super::ready::Ready;
 use crate::driver::Slot;
-use crate::pace::{Arrival, Dispatch, Pacing, Part, Schedule};
+use crate::pace::{Arrival, Dispatch, Evenly, Pacing, Part, Schedule};
 use crate::time::Tick;
 use crate::workload::{Route, RouteId};
 
@@ -203,11 +203,10 @@ impl Releases {
     }
 
     /// Hands every request due before `end` and never taken to `each`.
-    pub(super) fn unsent(&mut self, end: Tick, mut each: impl FnMut(Tick)) {
-        for release in self.all() {
-            while release.head() < end && end != Tick::NEVER {
-                each(release.take());
-            }
+    pub(super) fn unsent(&mut self, end: Tick, mut each: impl FnMut(Evenly)) {
+        let schedules = self.all().filter_map(|release| release.schedule.as_mut());
+        for schedule in schedules {
+            schedule.take_before(end, &mut each);
         }
     }
 }

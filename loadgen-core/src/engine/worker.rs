@@ -444,12 +444,16 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let now = self.driver.now();
         self.end_cpu();
         for conn in &mut self.conns {
+            if conn.state == State::Connecting {
+                self.recorder.unconnected(now.since(conn.since), now);
+            }
             for flight in conn.unflushed.drain(..).chain(conn.flight.drain(..)) {
-                self.recorder.unanswered(flight.intended, flight.sent, now);
+                self.recorder
+                    .unanswered(flight.intended, flight.sent, flight.first, now);
             }
             if let Some(pending) = conn.pending.take() {
                 self.recorder
-                    .unanswered(pending.intended, pending.sent, now);
+                    .unanswered(pending.intended, pending.sent, Tick::NEVER, now);
             }
             for request in conn.owed.drain(..) {
                 self.workload
@@ -457,9 +461,12 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
         }
         if !self.spent {
-            self.releases
-                .unsent(self.window.end, |due| self.recorder.unsent(due, now));
-            self.shared.budget.give_back(self.credit);
+            let budget = &self.shared.budget;
+            budget.give_back(self.credit);
+            self.releases.unsent(self.window.end, |due| {
+                let due = due.up_to(budget.write_off(due.count));
+                self.recorder.unsent_evenly(&due, now);
+            });
         }
         for slot in 0..self.conns.len() {
             if self.conns[slot].state == State::Ready {

@@ -1,6 +1,7 @@
 //! The sum of all sets: what the control thread keeps.
 //!
-//! Sets come in any order between workers and in order within one. Nothing is estimated here.
+//! Sets come in any order between workers and in order within one. Nothing is estimated here, and
+//! nothing may grow with the length of a run but the rows of intervals, up to their limit.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,12 +11,16 @@ use super::cells::{Cells, sum_histogram};
 use super::set::{Counts, Kind, Set, Stage};
 use crate::time::Tick;
 
+/// Rows of the time series, at most: they are held in memory until the end. A run by count has no
+/// planned length; what comes after so many intervals is in no row, and in every sum.
+pub const INTERVALS_MAX: usize = 1_000_000;
+
 /// One kind of time, added up.
 #[derive(Clone, Debug)]
 pub struct Times {
-    /// Of requests that were answered.
+    /// Of what came: replies, first bytes, connections.
     pub answered: Histogram<u64>,
-    /// Ages of those that were not.
+    /// Ages of what did not.
     pub censored: Histogram<u64>,
     /// Values of both kinds above the range.
     pub clamped: u64,
@@ -78,21 +83,27 @@ pub struct IntervalSum {
     pub end: Tick,
     /// Its counters.
     pub counts: Counts,
-    /// Median, 99th percentile and maximum response time, ns; `None` without a reply.
+    /// Requests that ended in it without a reply; they count at their age below.
+    pub censored: u64,
+    /// Median, 99th percentile and maximum response time, ns; `None` when nothing ended.
     pub response_ns: Option<[u64; 3]>,
 }
+
+/// More intervals than there are.
+const GONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Pending {
     sum: IntervalSum,
     response: Histogram<u64>,
-    workers: usize,
 }
 
 /// The sum of all sets.
 #[derive(Debug)]
 pub struct Aggregate {
     workers: Vec<WorkerSum>,
+    /// By worker: how many intervals it has handed over, [`GONE`] when no more will come.
+    handed_over: Vec<u32>,
     interval_ns: u64,
     /// The whole run.
     pub total: Counts,
@@ -114,8 +125,10 @@ pub struct Aggregate {
     pub connect: Times,
     /// Latency from the origin stamp, where replies carry one.
     pub end_to_end: Times,
-    /// Finished intervals, in order.
+    /// Finished intervals, in order, up to [`INTERVALS_MAX`].
     pub intervals: Vec<IntervalSum>,
+    pub(super) intervals_max: usize,
+    latest: Option<IntervalSum>,
     pending: VecDeque<Pending>,
     first_pending: u32,
     /// When the last reply came into a finished set.
@@ -128,6 +141,7 @@ impl Aggregate {
     pub fn new(workers: usize, interval_ns: u64, open_loop: bool) -> Self {
         Self {
             workers: vec![WorkerSum::default(); workers],
+            handed_over: vec![0; workers],
             interval_ns,
             total: Counts::default(),
             window: Counts::default(),
@@ -140,6 +154,8 @@ impl Aggregate {
             connect: Times::default(),
             end_to_end: Times::default(),
             intervals: Vec::new(),
+            intervals_max: INTERVALS_MAX,
+            latest: None,
             pending: VecDeque::new(),
             first_pending: 0,
             last_end: Tick(0),
@@ -150,6 +166,12 @@ impl Aggregate {
     #[must_use]
     pub fn workers(&self) -> &[WorkerSum] {
         &self.workers
+    }
+
+    /// The interval that was finished last.
+    #[must_use]
+    pub fn latest(&self) -> Option<&IntervalSum> {
+        self.latest.as_ref()
     }
 
     /// Adds one set. The caller clears it and gives it back.
@@ -164,14 +186,25 @@ impl Aggregate {
             service.censor(set.of(Kind::CensoredService));
         }
         self.first_byte.answer(set.of(Kind::FirstByte));
+        self.first_byte.censor(set.of(Kind::CensoredFirstByte));
         self.lag.answer(set.of(Kind::Lag));
         self.lag.censor(set.of(Kind::CensoredLag));
         self.delay.answer(set.of(Kind::Delay));
         self.connect.answer(set.of(Kind::Connect));
+        self.connect.censor(set.of(Kind::CensoredConnect));
         self.end_to_end.answer(set.of(Kind::EndToEnd));
         if let Stage::Measure(index) = set.stage {
             self.window.add(&set.counts);
             self.add_interval(set, index);
+            self.handed_over[set.worker] = index.saturating_add(1);
+        }
+        if set.last {
+            self.handed_over[set.worker] = GONE;
+        }
+        // Workers that are gone are not waited for: the others may go on for hours.
+        let all_have = self.handed_over.iter().copied().min().unwrap_or(GONE);
+        while self.first_pending < all_have && !self.pending.is_empty() {
+            self.finish_interval();
         }
     }
 
@@ -204,7 +237,7 @@ impl Aggregate {
         let worker = &mut self.workers[set.worker];
         worker.completed += set.counts.completed;
         let length_ns = set.end.since(set.start);
-        if length_ns == self.interval_ns {
+        if length_ns == self.interval_ns && worker.rates_per_s.len() < self.intervals_max {
             worker
                 .rates_per_s
                 .push(set.counts.completed as f64 * 1e9 / length_ns as f64);
@@ -218,31 +251,21 @@ impl Aggregate {
                     start: set.start,
                     end: set.end,
                     counts: Counts::default(),
+                    censored: 0,
                     response_ns: None,
                 },
                 response: sum_histogram(),
-                workers: 0,
             });
         }
         let pending = &mut self.pending[at as usize];
-        pending.sum.start = set.start;
-        pending.sum.end = if pending.workers == 0 {
-            set.end
-        } else {
-            pending.sum.end.max(set.end)
-        };
+        pending.sum.end = pending.sum.end.max(set.end);
         pending.sum.counts.add(&set.counts);
         for row in set.rows() {
             row.response.add_to(&mut pending.response);
         }
-        pending.workers += 1;
-        while self
-            .pending
-            .front()
-            .is_some_and(|p| p.workers == self.workers.len())
-        {
-            self.finish_interval();
-        }
+        let censored = set.of(Kind::CensoredResponse);
+        pending.sum.censored += censored.histogram().map_or(0, Histogram::len);
+        censored.add_to(&mut pending.response);
     }
 
     fn finish_interval(&mut self) {
@@ -257,10 +280,13 @@ impl Aggregate {
             let at = |q| response.value_at_quantile(q);
             sum.response_ns = Some([at(0.5), at(0.99), response.max()]);
         }
-        self.intervals.push(sum);
+        if self.intervals.len() < self.intervals_max {
+            self.intervals.push(sum.clone());
+        }
+        self.latest = Some(sum);
     }
 
-    /// All workers are done: intervals that not every worker reached are finished too.
+    /// Nobody is left to hand anything over, not even those that broke: all intervals are finished.
     pub fn finish(&mut self) {
         while !self.pending.is_empty() {
             self.finish_interval();

@@ -35,12 +35,27 @@ impl Cells {
     /// Counts one value.
     #[inline]
     pub fn record(&mut self, ns: u64) {
+        self.record_n(ns, 1);
+    }
+
+    /// Counts one value `n` times.
+    #[inline]
+    pub fn record_n(&mut self, ns: u64, n: u32) {
         self.used = true;
         if ns > HIGHEST_NS {
-            self.clamped += 1;
+            self.clamped += u64::from(n);
         }
         let histogram = self.histogram.get_or_insert_with(Self::allocate);
-        histogram.saturating_record(ns.min(HIGHEST_NS));
+        histogram.saturating_record_n(ns.min(HIGHEST_NS), n);
+    }
+
+    /// The smallest value that is counted where `ns` is.
+    pub fn lowest_like(&mut self, ns: u64) -> u64 {
+        if ns > HIGHEST_NS {
+            return HIGHEST_NS + 1;
+        }
+        let histogram = self.histogram.get_or_insert_with(Self::allocate);
+        histogram.lowest_equivalent(ns)
     }
 
     #[cold]

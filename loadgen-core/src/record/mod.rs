@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use crossbeam_queue::SegQueue;
 
-pub use aggregate::{Aggregate, IntervalSum, RowSum, Times, WorkerSum};
+pub use aggregate::{Aggregate, INTERVALS_MAX, IntervalSum, RowSum, Times, WorkerSum};
 pub use cells::{Cells, HIGHEST_NS, sum_histogram};
 pub use errors::{ErrorEntry, ErrorTable};
 pub use set::{Counts, Kind, Row, Set, Stage};
 
-use crate::protocol::{Cause, Phase, Tables};
+use crate::pace::Evenly;
+use crate::protocol::{Cause, Outcome, Phase, Status, Tables};
 use crate::time::Tick;
 
 /// When the pieces of a run begin and end.
@@ -85,6 +86,9 @@ pub struct Exchange {
     pub spare: SegQueue<Box<Set>>,
 }
 
+/// So much goes into a cell at once, and into a set of it, before `u32` cells could be full.
+const CELL_MAX: u32 = u32::MAX / 2;
+
 /// The four stamps of a request and what answered it.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
@@ -116,7 +120,8 @@ pub struct Recorder {
     window: Window,
     until: Tick,
     set: Box<Set>,
-    statuses: usize,
+    /// By status: whether it is an error.
+    is_error: Box<[bool]>,
     exchange: Arc<Exchange>,
     errors: ErrorTable,
 }
@@ -132,9 +137,15 @@ impl Recorder {
         window: Window,
         exchange: Arc<Exchange>,
     ) -> Self {
-        let statuses = tables.statuses.len();
+        let is_error = |status: &Status| status.outcome == Outcome::Error;
+        let is_error: Box<[bool]> = tables.statuses.iter().map(is_error).collect();
         let mut set = exchange.spare.pop().unwrap_or_default();
-        set.begin(worker, Stage::Connect, Tick(0), tables.ops.len() * statuses);
+        set.begin(
+            worker,
+            Stage::Connect,
+            Tick(0),
+            tables.ops.len() * is_error.len(),
+        );
         let errors = ErrorTable::default();
         let until = window.epoch;
         Self {
@@ -143,7 +154,7 @@ impl Recorder {
             window,
             until,
             set,
-            statuses,
+            is_error,
             exchange,
             errors,
         }
@@ -201,6 +212,7 @@ impl Recorder {
         if self.window.holds(intended) {
             self.set.counts.intended += 1;
             if self.open_loop {
+                self.set.counts.due(intended);
                 self.set.cells(Kind::Lag).record(sent.since(intended));
             }
         }
@@ -248,12 +260,15 @@ impl Recorder {
         let counts = &mut self.set.counts;
         counts.completed += 1;
         counts.units += u64::from(answer.units);
-        counts.error_replies += u64::from(error);
+        if error {
+            counts.error_replies += 1;
+            counts.error_units += u64::from(answer.units);
+        }
         match answer.payload_rx_bytes {
             Some(bytes) => counts.payload_rx_bytes += bytes,
             None => counts.payload_rx_unknown = true,
         }
-        let index = usize::from(answer.op) * self.statuses + usize::from(answer.status);
+        let index = usize::from(answer.op) * self.is_error.len() + usize::from(answer.status);
         let row = self.set.row(index, answer.op, answer.status);
         row.count += 1;
         row.units += u64::from(answer.units);
@@ -278,48 +293,93 @@ impl Recorder {
 
     /// Further units of a reply ended with another status.
     pub fn units(&mut self, op: u8, status: u16, units: u32) {
-        let index = usize::from(op) * self.statuses + usize::from(status);
-        self.set.counts.units += u64::from(units);
-        self.set.row(index, op, status).units += u64::from(units);
+        let index = usize::from(op) * self.is_error.len() + usize::from(status);
+        let units = u64::from(units);
+        self.set.counts.units += units;
+        if self.is_error.get(usize::from(status)) == Some(&true) {
+            self.set.counts.error_units += units;
+        }
+        self.set.row(index, op, status).units += units;
     }
 
-    /// A request ended without a usable reply.
+    /// A request ended without a usable reply. `first` is when a byte of it came,
+    /// [`Tick::NEVER`] when none did.
     #[cold]
-    pub fn failed(&mut self, intended: Tick, sent: Tick, at: Tick) {
+    pub fn failed(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
         self.turn(at);
         self.set.counts.failed += 1;
-        self.censor(intended, sent, at);
+        let is_late = self.window.holds(intended) && !self.window.holds(at);
+        self.set.counts.failed_late += u64::from(is_late);
+        self.censor(intended, sent, first, at);
     }
 
-    /// The run is over and this request is still in flight.
+    /// The run is over and this request is still in flight. `first` as in [`Self::failed`].
     #[cold]
-    pub fn unanswered(&mut self, intended: Tick, sent: Tick, at: Tick) {
+    pub fn unanswered(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
         self.set.counts.unanswered += 1;
         self.set.counts.unanswered_intended += u64::from(self.window.holds(intended));
-        self.censor(intended, sent, at);
+        self.censor(intended, sent, first, at);
     }
 
     /// The run is over and this request, due at `intended`, was never sent.
     #[cold]
     pub fn unsent(&mut self, intended: Tick, at: Tick) {
-        self.set.counts.unsent += 1;
-        if self.window.holds(intended) {
-            self.set.counts.unsent_intended += 1;
-            self.set.counts.intended += 1;
-            let age_ns = at.since(intended);
-            self.set.cells(Kind::CensoredResponse).record(age_ns);
-            self.set.cells(Kind::CensoredLag).record(age_ns);
+        self.unsent_evenly(&Evenly::one(intended), at);
+    }
+
+    /// The same of all that were `due`. It costs a step for each cell of the histogram that their
+    /// ages fall into, however many they are.
+    #[cold]
+    pub fn unsent_evenly(&mut self, due: &Evenly, at: Tick) {
+        self.set.counts.unsent += due.count;
+        let end = due.before(self.window.end);
+        let mut n = due.before(self.window.begin);
+        while n < end {
+            let age_ns = at.since(due.at(n));
+            let lowest_ns = self.set.cells(Kind::CensoredLag).lowest_like(age_ns);
+            // Those after it are younger; the cell ends with the last that is old enough.
+            let cell_end = due.before(at.before(lowest_ns).after(1)).clamp(n + 1, end);
+            let count = u32::try_from(cell_end - n)
+                .unwrap_or(u32::MAX)
+                .min(CELL_MAX);
+            if self.set.counts.unsent_intended > u64::from(CELL_MAX) {
+                self.hand_over(at);
+            }
+            self.set.counts.unsent_intended += u64::from(count);
+            self.set.counts.intended += u64::from(count);
+            self.set.counts.due(due.at(n));
+            self.set.counts.due(due.at(n + u64::from(count) - 1));
+            for kind in [Kind::CensoredResponse, Kind::CensoredLag] {
+                self.set.cells(kind).record_n(age_ns, count);
+            }
+            n += u64::from(count);
         }
     }
 
-    fn censor(&mut self, intended: Tick, sent: Tick, at: Tick) {
-        if self.window.holds(intended) {
-            self.set
-                .cells(Kind::CensoredResponse)
-                .record(at.since(intended));
-            if self.open_loop {
-                self.set.cells(Kind::CensoredService).record(at.since(sent));
-            }
+    /// Goes on in another set of the same stage, because the cells of this one are filling up.
+    #[cold]
+    fn hand_over(&mut self, at: Tick) {
+        let (stage, until) = (self.set.stage, self.until);
+        self.until = at.max(self.set.start);
+        self.rotate();
+        (self.set.stage, self.until) = (stage, until);
+    }
+
+    fn censor(&mut self, intended: Tick, sent: Tick, first: Tick, at: Tick) {
+        if !self.window.holds(intended) {
+            return;
+        }
+        let age_ns = at.since(sent);
+        self.set
+            .cells(Kind::CensoredResponse)
+            .record(at.since(intended));
+        if self.open_loop {
+            self.set.cells(Kind::CensoredService).record(age_ns);
+        }
+        if first == Tick::NEVER {
+            self.set.cells(Kind::CensoredFirstByte).record(age_ns);
+        } else {
+            self.set.cells(Kind::FirstByte).record(first.since(sent));
         }
     }
 
@@ -327,6 +387,14 @@ impl Recorder {
     pub fn connected(&mut self, ns: u64, at: Tick) {
         self.turn(at);
         self.set.cells(Kind::Connect).record(ns);
+    }
+
+    /// An attempt to connect came to nothing after `ns`, or was still under way when the run was
+    /// over.
+    #[cold]
+    pub fn unconnected(&mut self, ns: u64, at: Tick) {
+        self.turn(at);
+        self.set.cells(Kind::CensoredConnect).record(ns);
     }
 
     /// One more failure of a class; `detail` is asked for once per class.
@@ -340,6 +408,7 @@ impl Recorder {
     pub fn finish(mut self, at: Tick) -> ErrorTable {
         self.turn(at);
         self.set.end = at.max(self.set.start);
+        self.set.last = true;
         self.exchange.full.push(self.set);
         self.errors
     }

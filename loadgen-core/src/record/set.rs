@@ -40,9 +40,13 @@ pub enum Kind {
     CensoredService,
     /// Ages of requests that were never sent.
     CensoredLag,
+    /// Ages from sent of requests of whose reply no byte came.
+    CensoredFirstByte,
+    /// Ages of attempts to connect that came to nothing.
+    CensoredConnect,
 }
 
-const KINDS: usize = 9;
+const KINDS: usize = 11;
 
 /// Counters of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Counts {
     pub completed: u64,
     /// Requests that ended without a usable reply.
     pub failed: u64,
+    /// Of those, intended in the window and failed after its end.
+    pub failed_late: u64,
     /// Requests in flight when the run was over.
     pub unanswered: u64,
     /// Of those, intended in the window.
@@ -63,10 +69,14 @@ pub struct Counts {
     pub unsent_intended: u64,
     /// Requests sent (or never sent) whose intended tick is in the window.
     pub intended: u64,
+    /// The earliest such tick, and the latest; open loop only.
+    pub schedule: Option<(Tick, Tick)>,
     /// Replies whose outcome is an error.
     pub error_replies: u64,
     /// Units completed.
     pub units: u64,
+    /// Of those, units whose outcome is an error.
+    pub error_units: u64,
     /// Application bytes received.
     pub payload_rx_bytes: u64,
     /// Some replies did not say how many.
@@ -80,18 +90,31 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// A request of the schedule was due at `tick`.
+    #[inline]
+    pub(super) fn due(&mut self, tick: Tick) {
+        let (first, last) = self.schedule.unwrap_or((tick, tick));
+        self.schedule = Some((first.min(tick), last.max(tick)));
+    }
+
     /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.completed += other.completed;
         self.failed += other.failed;
+        self.failed_late += other.failed_late;
         self.unanswered += other.unanswered;
         self.unanswered_intended += other.unanswered_intended;
         self.unsent += other.unsent;
         self.unsent_intended += other.unsent_intended;
         self.intended += other.intended;
+        if let Some((first, last)) = other.schedule {
+            self.due(first);
+            self.due(last);
+        }
         self.error_replies += other.error_replies;
         self.units += other.units;
+        self.error_units += other.error_units;
         self.payload_rx_bytes += other.payload_rx_bytes;
         self.payload_rx_unknown |= other.payload_rx_unknown;
         self.payload_tx_bytes += other.payload_tx_bytes;
@@ -128,6 +151,8 @@ pub struct Set {
     pub start: Tick,
     /// When it ended.
     pub end: Tick,
+    /// Whether it is the worker's last.
+    pub last: bool,
     /// The counters.
     pub counts: Counts,
     /// Rows in use; those beyond are spare.
@@ -144,6 +169,7 @@ impl Set {
         self.stage = stage;
         self.start = start;
         self.end = start;
+        self.last = false;
         self.index.resize(index_len, NO_ROW);
     }
 

@@ -9,7 +9,7 @@ use super::outcome::Outcome;
 use super::rfc3339::rfc3339;
 use super::rows;
 use crate::pace::Pacing;
-use crate::record::{Aggregate, ErrorTable};
+use crate::record::{Aggregate, Counts, ErrorTable};
 use crate::stop::Stop;
 use crate::time::{Tick, nanos};
 
@@ -240,21 +240,20 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
     let payload_rx = (!window.payload_rx_unknown).then_some(window.payload_rx_bytes);
     let payload_tx = Some(window.payload_tx_bytes);
     let (wire_rx, wire_tx) = (Some(window.wire_rx_bytes), Some(window.wire_tx_bytes));
-    let ended = window.completed + window.failed;
-    let open_loop = matches!(outcome.options.pacing, Pacing::Open { .. });
     Summary {
         requests: Requests {
             sent: window.sent,
             completed: window.completed,
             failed: window.failed,
+            failed_late: total.failed_late,
             unanswered: total.unanswered_intended,
             unsent: total.unsent_intended,
         },
         rate: Rate {
-            offered_per_s: per_s(total.intended).filter(|_| open_loop),
+            offered_per_s: offered_per_s(outcome, window_ns),
             achieved_per_s: per_s(window.completed),
             units_per_s: per_s(window.units),
-            error_ratio: ratio((window.failed + window.error_replies) as f64, ended as f64),
+            error_ratio: error_ratio(window),
         },
         payload: Payload {
             rx_bytes: payload_rx,
@@ -278,6 +277,37 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
         generator_delay: of_times(&sum.delay),
         efficiency: efficiency(outcome, window_ns, payload_rx),
     }
+}
+
+/// What the schedule released per second. A window by time is as long as the schedule; one by count
+/// lasts until the last reply, so that the schedule's own length counts: from its first request to
+/// its last.
+fn offered_per_s(outcome: &Outcome, window_ns: u64) -> Option<f64> {
+    let total = &outcome.sum.total;
+    match (outcome.options.pacing, outcome.options.stop) {
+        (Pacing::Closed, _) => None,
+        (Pacing::Open { .. }, Stop::After(_)) => {
+            ratio(total.intended as f64 * 1e9, window_ns as f64)
+        }
+        (Pacing::Open { .. }, Stop::Requests(_)) => {
+            let (first, last) = total.schedule?;
+            let gaps = total.intended.saturating_sub(1);
+            ratio(gaps as f64 * 1e9, last.since(first) as f64)
+        }
+    }
+}
+
+/// Of all that ended in the window. Of the replies it is the share of those that are errors or the
+/// share of the units that are, whichever is more: neither a batch whose keys were all refused nor
+/// a request refused as a whole hides behind the other. A reply without units weighs as one unit.
+fn error_ratio(window: &Counts) -> Option<f64> {
+    let completed = window.completed as f64;
+    let of_replies = ratio(window.error_replies as f64, completed);
+    let units = window.units.max(window.completed);
+    let of_units = ratio(window.error_units as f64, units as f64);
+    let share = of_replies.unwrap_or(0.0).max(of_units.unwrap_or(0.0));
+    let failed = window.failed as f64;
+    ratio(failed + completed * share, failed + completed)
 }
 
 const MIB: f64 = 1_048_576.0;

@@ -111,6 +111,8 @@ pub fn histogram(document: &Document, name: &str) -> Option<Histogram<u64>> {
         "response_time" => "censored",
         "service_time" => "censored_service_time",
         "schedule_lag" => "censored_schedule_lag",
+        "time_to_first_byte" => "censored_time_to_first_byte",
+        "connect_time" => "censored_connect_time",
         _ => "",
     };
     let mut union = sum_histogram();

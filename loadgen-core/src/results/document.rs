@@ -295,6 +295,8 @@ pub struct Requests {
     pub completed: u64,
     /// Failed in it.
     pub failed: u64,
+    /// Intended in it and failed after its end.
+    pub failed_late: u64,
     /// Intended in it and never answered.
     pub unanswered: u64,
     /// Intended in it and never sent.
@@ -304,13 +306,15 @@ pub struct Requests {
 /// Rates of the window.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
-    /// Requests released by the schedule per second; `null` in closed loop.
+    /// Requests released by the schedule per second: over the window, or in a run by count over the
+    /// schedule's own length. `null` in closed loop.
     pub offered_per_s: Option<f64>,
     /// Completed requests per second.
     pub achieved_per_s: Option<f64>,
     /// Completed units per second.
     pub units_per_s: Option<f64>,
-    /// Failed requests and error replies, of all that ended in the window; 0 to 1.
+    /// Failed requests and the error share of the replies (by reply or by unit, whichever is more),
+    /// of all that ended in the window; 0 to 1.
     pub error_ratio: Option<f64>,
 }
 
@@ -344,12 +348,12 @@ pub struct Wire {
     pub tx_gbit_per_s: Option<f64>,
 }
 
-/// A distribution of times. Percentiles are over `count` + `censored` requests.
+/// A distribution of times. Percentiles are over `count` + `censored` together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
-    /// Requests that ended with a reply.
+    /// What came: replies, first bytes, connections.
     pub count: u64,
-    /// Requests that did not: they count at their age, so the true value is at least that.
+    /// What did not come: it counts at its age, so the true value is at least that.
     pub censored: u64,
     /// The smallest such age. A percentile at or above it is a lower bound.
     pub censored_from_ns: Option<u64>,
@@ -556,6 +560,9 @@ pub struct Interval {
     pub failed: u64,
     /// Application bytes received in it.
     pub payload_rx_bytes: Option<u64>,
+    /// Requests in the three numbers below that ended without a reply: they count at their age, so
+    /// that the true values are at least those.
+    pub censored: u64,
     /// Median response time of the requests that ended in it.
     pub p50_ns: Option<u64>,
     /// 99th percentile of the same.
@@ -567,8 +574,9 @@ pub struct Interval {
 /// A histogram, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistogramBlob {
-    /// Which time: a name under `summary`. Requests that got no reply are apart, at their ages:
-    /// `censored` (from intended), `censored_service_time` (from sent), `censored_schedule_lag`.
+    /// Which time: a name under `summary`. What did not come is apart, at its age: `censored`
+    /// (replies, from intended), `censored_service_time` (from sent), `censored_schedule_lag`,
+    /// `censored_time_to_first_byte`, `censored_connect_time`.
     pub name: String,
     /// The op, for a histogram of one op.
     pub op: Option<String>,

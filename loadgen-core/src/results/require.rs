@@ -4,7 +4,7 @@
 //! bound, and what an empty or broken-off run did not get to see, proves nothing. Of a broken-off run
 //! only counters that can but grow are certain, from below.
 
-use super::document::{Document, Latency, Requirement, RunStatus, Summary};
+use super::document::{Document, Latency, Requests, Requirement, RunStatus, Summary};
 use super::paths::{numeric_paths, value_at};
 use crate::record::HIGHEST_NS;
 
@@ -180,6 +180,9 @@ impl Proof {
         {
             proof = Self::of_time(latency, field, actual);
         }
+        if path == "rate.error_ratio" {
+            proof.high = worst_error_ratio(&document.summary.requests, actual);
+        }
         let whole = document.status == RunStatus::Complete;
         if !whole && !only_grows(path) {
             return Self::nothing();
@@ -195,7 +198,12 @@ impl Proof {
         let cell = actual * CELL;
         let (low, high) = match field {
             "censored_from_ns" | "min_ns" => (actual, actual + cell),
-            "mean_ns" | "stddev_ns" => (actual - cell, actual + cell),
+            "mean_ns" => (actual - cell, actual + cell),
+            "stddev_ns" => {
+                // Each value may be off by the width of its own cell, and so may their deviation.
+                let widest = latency.max_ns.unwrap_or(0) as f64 * CELL;
+                ((actual - widest).max(0.0), actual + widest)
+            }
             // Quantiles and maximum are the upper edge of their cell.
             _ => (actual - cell, actual),
         };
@@ -235,6 +243,17 @@ impl Proof {
             Operator::NotEqual => self.high < value || self.low > value,
         }
     }
+}
+
+/// A target that hangs answers nothing in the window, so nothing fails in it either: all that was
+/// asked of it in the window and did not end there may have to be added to the errors.
+fn worst_error_ratio(requests: &Requests, actual: f64) -> f64 {
+    let ended = (requests.completed + requests.failed) as f64;
+    let open = (requests.failed_late + requests.unanswered + requests.unsent) as f64;
+    if open == 0.0 {
+        return actual;
+    }
+    (actual * ended + open) / (ended + open)
 }
 
 /// Whether the rest of a run could only have added to `path`: counters of what took place. A rate

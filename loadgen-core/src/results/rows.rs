@@ -9,6 +9,7 @@ use super::distribution::{blob, of_histogram};
 use super::document::*;
 use super::outcome::Machine;
 use crate::engine::{ConnectionCounts, WorkerEnd};
+use crate::host::cpus::format_list;
 use crate::protocol::Tables;
 use crate::record::{Aggregate, ErrorTable, WorkerSum, sum_histogram};
 use crate::time::Tick;
@@ -146,29 +147,13 @@ pub(super) fn hosts(machine: &Machine) -> Vec<Host> {
     vec![Host {
         role: "generator".to_owned(),
         name: machine.name.clone(),
-        cpu_set: cpu_list(&machine.allowed_cpus),
+        cpu_set: format_list(&machine.allowed_cpus),
         window_ns: machine.cpu_window_ns,
         cpu: machine.cpu.clone(),
         nic: Vec::new(),
         refusals: machine.refusals.clone(),
         provenance,
     }]
-}
-
-/// CPU numbers as the kernel lists them: `0-3,8`.
-fn cpu_list(cpus: &[u32]) -> String {
-    let mut sorted = cpus.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let runs = sorted.chunk_by(|a, b| a + 1 == *b);
-    let texts: Vec<String> = runs
-        .map(|run| match run {
-            [one] => one.to_string(),
-            [first, .., last] => format!("{first}-{last}"),
-            [] => String::new(),
-        })
-        .collect();
-    texts.join(",")
 }
 
 /// CPU time a worker used in the window, spinning taken out.
@@ -242,6 +227,7 @@ pub(super) fn intervals(sum: &Aggregate, begin: Tick) -> Vec<Interval> {
                 completed: counts.completed,
                 failed: counts.failed,
                 payload_rx_bytes: (!counts.payload_rx_unknown).then_some(counts.payload_rx_bytes),
+                censored: interval.censored,
                 p50_ns: interval.response_ns.map(|r| r[0]),
                 p99_ns: interval.response_ns.map(|r| r[1]),
                 max_ns: interval.response_ns.map(|r| r[2]),
@@ -253,15 +239,20 @@ pub(super) fn intervals(sum: &Aggregate, begin: Tick) -> Vec<Interval> {
 /// Every histogram that is not empty. In a closed loop service time is response time, once.
 pub(super) fn histograms(sum: &Aggregate, tables: &Tables) -> Vec<HistogramBlob> {
     let service = sum.service.as_ref();
-    let whole: [(&str, Option<&Histogram<u64>>); 9] = [
+    let whole: [(&str, Option<&Histogram<u64>>); 11] = [
         ("response_time", Some(&sum.response.answered)),
         ("censored", Some(&sum.response.censored)),
         ("service_time", service.map(|s| &s.answered)),
         ("censored_service_time", service.map(|s| &s.censored)),
         ("time_to_first_byte", Some(&sum.first_byte.answered)),
+        (
+            "censored_time_to_first_byte",
+            Some(&sum.first_byte.censored),
+        ),
         ("schedule_lag", Some(&sum.lag.answered)),
         ("censored_schedule_lag", Some(&sum.lag.censored)),
         ("connect_time", Some(&sum.connect.answered)),
+        ("censored_connect_time", Some(&sum.connect.censored)),
         ("generator_delay", Some(&sum.delay.answered)),
     ];
     let mut blobs: Vec<HistogramBlob> = whole
@@ -278,13 +269,6 @@ pub(super) fn histograms(sum: &Aggregate, tables: &Tables) -> Vec<HistogramBlob>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpu_lists_read_as_the_kernel_writes_them() {
-        assert_eq!(cpu_list(&[]), "");
-        assert_eq!(cpu_list(&[8, 2, 3, 0, 1, 3]), "0-3,8");
-        assert_eq!(cpu_list(&[5]), "5");
-    }
 
     #[test]
     fn the_spread_of_rates() {

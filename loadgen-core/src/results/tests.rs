@@ -263,6 +263,40 @@ fn a_run_by_count_that_gave_up_is_not_fine() {
 }
 
 #[test]
+fn the_error_ratio_sees_units_and_replies() {
+    let ratio = |change: fn(&mut crate::record::Counts)| {
+        let mut outcome = sample::outcome(false);
+        change(&mut outcome.sum.window);
+        assemble(outcome).summary.rate.error_ratio.unwrap()
+    };
+    // Answered well, and 99 of 100 keys refused.
+    let batches = ratio(|w| (w.units, w.error_units) = (w.completed * 100, w.completed * 99));
+    assert!((batches - 0.99).abs() < 1e-12, "{batches}");
+    // Every fourth request refused as a whole, without a unit.
+    let whole = ratio(|w| {
+        (w.units, w.error_replies) = (w.completed * 100, w.completed / 4);
+        w.completed = w.completed / 4 * 4;
+    });
+    assert!((whole - 0.25).abs() < 1e-12, "{whole}");
+    // Empty replies are no errors because one unit was refused.
+    let empty = ratio(|w| (w.units, w.error_units, w.error_replies) = (1, 1, 1));
+    assert!(empty < 0.001, "{empty}");
+    let failed = ratio(|w| w.failed = w.completed);
+    assert_eq!(failed, 0.5);
+}
+
+#[test]
+fn a_count_in_an_open_loop_offers_its_rate_whatever_the_replies_take() {
+    let mut outcome = sample::outcome(true);
+    let sent = outcome.sum.total.sent;
+    std::sync::Arc::make_mut(&mut outcome.options).stop = crate::stop::Stop::Requests(sent);
+    outcome.window.end = Tick(60_000_000_000);
+    outcome.over = outcome.window.end;
+    let offered = assemble(outcome).summary.rate.offered_per_s.unwrap();
+    assert!((offered - sample::RATE_PER_S).abs() < 1e-3, "{offered}");
+}
+
+#[test]
 fn strict_makes_doubts_invalid() {
     let mut document = sample::document(false);
     document.connections.lost = 1;

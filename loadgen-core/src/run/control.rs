@@ -247,22 +247,24 @@ impl Control {
         } else {
             ("drain", window.end, None)
         };
-        let last = self.sum.intervals.last();
+        let last = self.sum.latest();
         let per_s = |count: u64| {
             let seconds = last.map_or(0.0, |i| i.end.since(i.start) as f64 / 1e9);
             (seconds > 0.0).then(|| count as f64 / seconds)
         };
         let response = last.and_then(|i| i.response_ns);
+        let requests = match self.engine.stop {
+            Stop::After(_) => None,
+            Stop::Requests(requests) => Some(requests),
+        };
         let snapshot = Snapshot {
             phase,
             elapsed: now - since,
             planned: until.map(|until| until - since),
             completed: self.sum.total.completed,
             failed: self.sum.total.failed,
-            requests: match self.engine.stop {
-                Stop::After(_) => None,
-                Stop::Requests(requests) => Some(requests),
-            },
+            requests,
+            taken: requests.map(|all| all - self.view.shared.budget.left().min(all)),
             rate_per_s: last.and_then(|i| per_s(i.counts.completed)),
             payload_rx_bytes_per_s: last
                 .filter(|i| !i.counts.payload_rx_unknown)

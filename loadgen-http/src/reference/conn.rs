@@ -126,6 +126,9 @@ impl Conn {
             work.counts.borrow_mut().opened += 1;
             work.endpoints.borrow_mut()[row].opened += 1;
         } else {
+            work.recorder
+                .borrow_mut()
+                .unconnected(now.since(since), now);
             work.counts.borrow_mut().connect_failures += 1;
             self.detour = self.detour.wrapping_add(1);
         }
@@ -253,7 +256,7 @@ impl Conn {
         let left = timeout.saturating_sub(work.now() - flight.sent);
         let received = link.received();
         let mut first = None;
-        let reply = read_reply(work, &mut link.sender, request, &mut first);
+        let reply = read_reply(work, self.slot, &mut link.sender, request, &mut first);
         let reply = tokio::time::timeout(left, reply).await;
         let progress = match first {
             Some(_) => Progress::InBody,
@@ -322,6 +325,7 @@ fn connect_detail(endpoint: &Endpoint, after_ns: u64) -> String {
 
 async fn read_reply(
     work: &Work,
+    slot: Slot,
     sender: &mut hyper::client::conn::http1::SendRequest<super::prepared::Body>,
     request: hyper::Request<super::prepared::Body>,
     first: &mut Option<Tick>,
@@ -329,6 +333,7 @@ async fn read_reply(
     let reply = sender.send_request(request).await?;
     let head_at = work.now();
     *first = Some(head_at);
+    work.began(slot, head_at);
     let code = reply.status().as_u16();
     let mut body = reply.into_body();
     let mut payload_bytes = 0;

@@ -281,7 +281,7 @@ fn finish(work: Rc<Work>, mut end: WorkerEnd) -> WorkerEnd {
     let now = work.now();
     let mut recorder = work.recorder.into_inner();
     for flight in work.flights.into_inner().into_iter().flatten() {
-        recorder.unanswered(flight.intended, flight.sent, now);
+        recorder.unanswered(flight.intended, flight.sent, flight.first, now);
     }
     if let Some(pools) = &work.pools {
         let until = if work.spent.get() {

@@ -50,6 +50,8 @@ pub(super) struct Job {
 pub(super) struct Flight {
     pub(super) intended: Tick,
     pub(super) sent: Tick,
+    /// [`Tick::NEVER`] until the head of the reply has come.
+    pub(super) first: Tick,
 }
 
 /// The state of one worker.
@@ -216,9 +218,21 @@ impl Work {
         let sent = self.now();
         let intended = job.intended.unwrap_or(sent);
         self.recorder.borrow_mut().sent(intended, sent);
-        let flight = Flight { intended, sent };
+        let first = Tick::NEVER;
+        let flight = Flight {
+            intended,
+            sent,
+            first,
+        };
         self.flights.borrow_mut()[slot] = Some(flight);
         flight
+    }
+
+    /// The head of a reply came.
+    pub(super) fn began(&self, slot: Slot, first: Tick) {
+        if let Some(flight) = &mut self.flights.borrow_mut()[slot] {
+            flight.first = first;
+        }
     }
 
     /// A reply came whole. Says whether its status is one that HTTP knows; if not, the request
@@ -261,7 +275,7 @@ impl Work {
         };
         let now = self.now();
         let mut recorder = self.recorder.borrow_mut();
-        recorder.failed(flight.intended, flight.sent, now);
+        recorder.failed(flight.intended, flight.sent, flight.first, now);
         recorder.error(phase, cause, now, detail);
         drop(recorder);
         self.endpoints.borrow_mut()[row].failed += 1;

@@ -8,12 +8,12 @@ mod json;
 #[cfg(test)]
 mod tests;
 mod text;
-mod units;
+pub mod units;
 mod wrk;
 
 pub use csv::csv;
 pub use json::json;
-pub use text::{findings, text};
+pub use text::text;
 pub use wrk::{Wrk, WrkDialect, wrk};
 
 /// How the text report looks.

@@ -30,21 +30,6 @@ pub fn text(document: &Document, style: &Style) -> String {
     report.out
 }
 
-/// The findings of `document` with their hints, for a terminal beside another format's output;
-/// empty when there are none.
-#[must_use]
-pub fn findings(document: &Document, style: &Style) -> String {
-    let mut report = Report {
-        out: String::new(),
-        document,
-        style,
-    };
-    for finding in &document.findings {
-        let _ = report.finding(finding, true);
-    }
-    report.out
-}
-
 struct Report<'a> {
     out: String,
     document: &'a Document,
@@ -189,15 +174,17 @@ impl Report<'_> {
             ),
             ("connect time", "connect_time", &s.connect_time, true),
         ];
+        let mut open_ends = false;
         for (title, name, latency, shown) in rows {
             if shown {
                 self.latency_row(title, name, latency)?;
+                open_ends |= latency.censored > 0;
             }
         }
-        let censored = s.response_time.censored;
-        if censored > 0 {
+        if open_ends {
+            let censored = s.response_time.censored;
             let line = format!(
-                "≥: a lower bound; {} without a reply count at their age",
+                "≥: a lower bound; what did not come ({} without a reply) counts at its age",
                 plural(censored, "request")
             );
             let line = self.dim(&line);

@@ -1,24 +1,27 @@
-//! Numbers for people: three or four digits and a unit.
+//! Numbers for people: three or four digits and a unit. The reports and the live line use the same.
 //!
 //! wrk's own formats are in `wrk.rs`: scrapers depend on them, people do not.
 
 /// Nanoseconds with the unit that fits: `812 ns`, `1.24 ms`, `12.3 s`.
-pub(super) fn time(ns: f64) -> String {
+#[must_use]
+pub fn time(ns: f64) -> String {
+    // What would be written as 1000 of a unit is 1 of the next.
     let (value, unit) = match ns {
-        n if n < 1e3 => (n, "ns"),
-        n if n < 1e6 => (n / 1e3, "µs"),
-        n if n < 1e9 => (n / 1e6, "ms"),
+        n if n < 999.5 => (n, "ns"),
+        n if n < 999.5e3 => (n / 1e3, "µs"),
+        n if n < 999.5e6 => (n / 1e6, "ms"),
         n => (n / 1e9, "s"),
     };
     format!("{} {unit}", digits(value))
 }
 
 /// A count or a rate: `812`, `1.24 k`, `12.3 M`.
-pub(super) fn number(value: f64) -> String {
+#[must_use]
+pub fn number(value: f64) -> String {
     let (value, unit) = match value {
-        n if n < 1e4 => return digits(n),
-        n if n < 1e6 => (n / 1e3, "k"),
-        n if n < 1e9 => (n / 1e6, "M"),
+        n if n < 9_999.5 => return digits(n),
+        n if n < 999.5e3 => (n / 1e3, "k"),
+        n if n < 999.5e6 => (n / 1e6, "M"),
         n => (n / 1e9, "G"),
     };
     format!("{} {unit}", digits(value))
@@ -79,6 +82,10 @@ mod tests {
         assert_eq!(time(12_345_678.0), "12.3 ms");
         assert_eq!(time(123_456_789.0), "123 ms");
         assert_eq!(time(3.6e12), "3600 s");
+        assert_eq!(time(999_999.0), "1.00 ms");
+        assert_eq!(time(999_400.0), "999 µs");
+        assert_eq!(number(999_900.0), "1.00 M");
+        assert_eq!(number(9_999.9), "10.0 k");
         assert_eq!(number(9_876.4), "9876");
         assert_eq!(number(12_345.0), "12.3 k");
         assert_eq!(number(1.5e9), "1.50 G");

@@ -94,7 +94,9 @@ fn more_workers(document: &Document) -> Option<Seen> {
         return None;
     }
     let allowed = plan.allowed_cpus.len() as f64;
-    let limit = plan.cpu_quota.map_or(allowed, |quota| quota.min(allowed));
+    // A part of a CPU can be used by one worker, as by default it is.
+    let quota = plan.cpu_quota.map(|quota| quota.ceil().max(1.0));
+    let limit = quota.map_or(allowed, |quota| quota.min(allowed));
     Seen::above(f64::from(plan.workers), limit, "workers")
 }
 

@@ -4,7 +4,7 @@
 
 use super::generator::is_own;
 use super::{Rule, Seen};
-use crate::results::document::{Document, Weight};
+use crate::results::document::{Document, Operation, Weight};
 
 pub(super) const TARGET_UNREACHABLE: Rule = Rule {
     code: "target_unreachable",
@@ -37,10 +37,7 @@ pub(super) fn all_failed(document: &Document) -> Option<Seen> {
     let bad_or_none = totals
         .sent
         .max(document.errors.iter().map(|row| row.count).sum());
-    let good = document
-        .operations
-        .iter()
-        .any(|row| row.outcome != "error" && row.total_count > 0);
+    let good = document.totals.completed > 0 && bad_share(document) < 1.0;
     if good || document.connections.opened == 0 {
         return None;
     }
@@ -58,17 +55,30 @@ pub(super) const ERRORS: Rule = Rule {
 /// From here on the numbers are rather those of errors.
 const ERRORS_INVALID: f64 = 0.1;
 
+/// The part of the replies that were errors: by reply or by unit, whichever is more, as
+/// `rate.error_ratio` has it. A batch may be answered well and have all its keys refused.
+fn bad_share(document: &Document) -> f64 {
+    let rows = &document.operations;
+    let sum = |of: fn(&Operation) -> u64| rows.iter().map(of).sum::<u64>();
+    let replies = sum(|row| row.total_count);
+    let units = sum(|row| row.total_units).max(replies);
+    let bad_replies = sum(|row| bad_of(row, row.total_count));
+    let bad_units = sum(|row| bad_of(row, row.total_units));
+    let of = |bad: u64, all: u64| bad as f64 / all.max(1) as f64;
+    of(bad_replies, replies).max(of(bad_units, units))
+}
+
+fn bad_of(row: &Operation, count: u64) -> u64 {
+    if row.outcome == "error" { count } else { 0 }
+}
+
 /// The window's ratio or the whole run's, whichever is worse: a failure in the warm-up or the
 /// drain is a failure.
 fn errors(document: &Document) -> Option<Seen> {
     let totals = &document.totals;
-    let rows = document.operations.iter();
-    let bad_replies: u64 = rows
-        .filter(|r| r.outcome == "error")
-        .map(|r| r.total_count)
-        .sum();
     let ended = totals.completed + totals.failed;
-    let whole = (totals.failed + bad_replies) as f64 / ended.max(1) as f64;
+    let bad = totals.failed as f64 + totals.completed as f64 * bad_share(document);
+    let whole = bad / ended.max(1) as f64;
     let ratio = document.summary.rate.error_ratio.unwrap_or(0.0).max(whole);
     let heavier = (ratio > ERRORS_INVALID).then_some(Weight::Invalid);
     Seen::above(ratio, 0.0, "ratio").map(|seen| seen.heavier(heavier))

@@ -34,7 +34,7 @@ fn spoil(d: &mut Document, core: Core) {
         Core::ScheduleLag => s.schedule_lag.p99_ns = Some(310_000),
         Core::GeneratorDelay => s.generator_delay.p99_ns = Some(800_000),
         Core::RunQueueWait => d.workers[0].run_queue_wait_ns = Some(21_000_000),
-        Core::MoreWorkersThanCpus => d.plan.cpu_quota = Some(1.5),
+        Core::MoreWorkersThanCpus => d.plan.cpu_quota = Some(1.0),
         Core::LittlesLaw => s.response_time.mean_ns = Some(2_600_000.0),
         Core::ConnectionsLost => d.connections.lost = 1,
         Core::ConnectFailures => d.connections.connect_failures = 1,
@@ -115,6 +115,18 @@ fn codes_are_unique() {
 }
 
 #[test]
+fn a_part_of_a_cpu_is_room_for_a_worker() {
+    let mut document = sample::document(false);
+    document.plan.cpu_quota = Some(1.5);
+    assert!(Core::MoreWorkersThanCpus.find(&document).is_none());
+    document.plan.workers = 3;
+    let finding = Core::MoreWorkersThanCpus.find(&document).unwrap();
+    assert_eq!(finding.limit, Some(2.0));
+    (document.plan.cpu_quota, document.plan.workers) = (Some(0.5), 1);
+    assert!(Core::MoreWorkersThanCpus.find(&document).is_none());
+}
+
+#[test]
 fn a_full_generator_weighs_more_in_an_open_loop() {
     let mut document = sample::document(true);
     document.summary.efficiency.generator_busy_ratio = Some(0.96);
@@ -132,6 +144,35 @@ fn many_errors_weigh_more_than_few() {
         Core::Errors.find(&document).unwrap().weight,
         Weight::Invalid
     );
+}
+
+/// A batch that was answered well, and all whose keys were refused.
+#[test]
+fn refused_keys_of_a_batch_are_errors() {
+    let mut document = sample::document(false);
+    let mut refused = document.operations[0].clone();
+    refused.outcome = "error".to_owned();
+    (refused.count, refused.total_count) = (0, 0);
+    let row = &mut document.operations[0];
+    (row.units, row.total_units) = (0, 0);
+    refused.total_units = row.total_count * 100;
+    document.operations.push(refused);
+    assert!(Core::AllFailed.find(&document).is_some());
+    // One key in a hundred came.
+    let row = &mut document.operations[0];
+    row.total_units = row.total_count;
+    document.operations[1].total_units = row.total_count * 99;
+    assert!(Core::AllFailed.find(&document).is_none());
+    let errors = Core::Errors.find(&document).unwrap();
+    assert_eq!(
+        (errors.weight, errors.actual),
+        (Weight::Invalid, Some(0.99))
+    );
+    // A request refused as a whole carries no unit, and hides behind no batch either.
+    document.operations[1].total_units = 0;
+    document.operations[1].total_count = document.operations[0].total_count;
+    document.operations[0].total_units *= 100;
+    assert_eq!(Core::Errors.find(&document).unwrap().actual, Some(0.5));
 }
 
 #[test]
@@ -181,6 +222,26 @@ fn a_short_open_loop_with_slow_replies_met_its_rate() {
     // With four connections there cannot be so many in flight.
     document.plan.connections = 4;
     assert!(Core::RateNotMet.find(&document).is_some());
+}
+
+/// By count the last reply ends the window, which says nothing about the rate; a backlog does.
+#[test]
+fn a_count_with_slow_replies_met_its_rate() {
+    let mut document = sample::document(true);
+    document.plan.requests = Some(document.totals.sent);
+    assert!(Core::RateNotMet.find(&document).is_none());
+    let add_s = |document: &mut Document, seconds: u64| {
+        let measure = document.phases.iter_mut().find(|p| p.name == "measure");
+        measure.unwrap().duration_ns += seconds * 1_000_000_000;
+    };
+    // 1600 requests in 2 s, and replies that took up to 5 s.
+    document.summary.service_time.max_ns = Some(5_000_000_000);
+    add_s(&mut document, 5);
+    assert!(Core::RateNotMet.find(&document).is_none());
+    // No reply took so long that the window had to be 2 s longer still.
+    add_s(&mut document, 2);
+    let late = Core::RateNotMet.find(&document).unwrap().actual.unwrap();
+    assert!((49.0..51.0).contains(&late), "{late} %");
 }
 
 #[test]

@@ -70,6 +70,19 @@ fn without_censored_requests_mean_and_deviation_are_proven() {
     assert!(holds("response_time.p99 != 1s", &document));
 }
 
+/// At a second a cell is a millisecond wide: deviations within it look like none.
+#[test]
+fn a_deviation_is_known_to_a_cell_of_the_largest_value() {
+    let mut document = sample::document(false);
+    let time = &mut document.summary.response_time;
+    time.max_ns = Some(1_000_000_000);
+    time.stddev_ns = Some(0.0);
+    assert!(!holds("response_time.stddev < 100us", &document));
+    assert!(!holds("response_time.stddev == 0", &document));
+    assert!(holds("response_time.stddev < 1ms", &document));
+    assert!(holds("response_time.stddev >= 0", &document));
+}
+
 #[test]
 fn units_are_those_of_the_field() {
     let value = |text: &str| parse(text).unwrap().value;
@@ -138,6 +151,48 @@ fn a_lower_bound_proves_no_less() {
     document.summary.response_time.clamped = 1;
     document.summary.response_time.max_ns = Some(HIGHEST_NS);
     assert!(!holds("response_time.max < 9000s", &document));
+}
+
+#[test]
+fn a_hanging_target_does_not_prove_a_quick_first_byte() {
+    let mut outcome = sample::outcome(false);
+    let count = outcome.sum.first_byte.answered.len();
+    for times in [&mut outcome.sum.first_byte, &mut outcome.sum.connect] {
+        times.censored.record_n(5_000_000_000, count).unwrap();
+    }
+    let document = crate::results::assemble(outcome);
+    for path in ["time_to_first_byte", "connect_time"] {
+        assert!(!holds(&format!("{path}.p99 < 3600s"), &document), "{path}");
+        assert!(holds(&format!("{path}.p99 > 4s"), &document), "{path}");
+        let all = crate::results::histogram(&document, path).unwrap();
+        assert!(all.max() > 4_900_000_000, "{path}");
+    }
+}
+
+#[test]
+fn a_target_that_hangs_does_not_prove_a_small_error_ratio() {
+    let healthy = sample::document(false);
+    let completed = healthy.summary.requests.completed;
+    assert!(holds("rate.error_ratio == 0", &healthy));
+    let open: [fn(&mut Requests, u64); 3] = [
+        |r, n| r.failed_late = n,
+        |r, n| r.unanswered = n,
+        |r, n| r.unsent = n,
+    ];
+    for set in open {
+        let mut document = healthy.clone();
+        set(&mut document.summary.requests, completed);
+        assert!(!holds("rate.error_ratio < 49%", &document));
+        assert!(holds("rate.error_ratio < 51%", &document));
+        assert!(!holds("rate.error_ratio == 0", &document));
+        assert!(holds("rate.error_ratio >= 0", &document));
+    }
+    // What failed in the window is in the ratio already.
+    let mut document = healthy;
+    document.summary.requests.failed = 1;
+    document.summary.response_time.censored = 1;
+    document.summary.rate.error_ratio = Some(1.0 / (completed + 1) as f64);
+    assert!(holds("rate.error_ratio < 0.2%", &document));
 }
 
 #[test]
