@@ -1,3 +1,5 @@
+//! The plan, tried: what is accepted, what is refused by name, what is dealt to whom.
+
 use super::*;
 
 fn spec(urls: &[&str]) -> HttpSpec {

@@ -1,3 +1,5 @@
+//! Reply heads, tried: every row of the table of traps that lies in a head.
+
 use super::*;
 
 fn read(head: &str) -> Result<Head, Wrong> {
