@@ -26,7 +26,7 @@ pub(crate) struct InstructionsArgs {
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     requests: u64,
     /// How far a count may be from the baseline, per cent
-    #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     tolerance: f64,
     /// Write the counts as the new baseline; say why in the commit
     #[arg(long)]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use loadgen_core::buffer::Region;
+use loadgen_core::host;
 use loadgen_core::workload::{Endpoint, Route, RouteId};
 use serde_json::{Value, json};
 
@@ -134,10 +135,15 @@ pub struct HttpRequest {
 pub struct HttpPlan {
     requests: Vec<HttpRequest>,
     routes: Vec<Route>,
+    /// Addresses that are left out.
+    without_route: Vec<Endpoint>,
     method: String,
     requests_per_conn: Option<u64>,
     spec: HttpSpec,
 }
+
+/// Parts addresses into those to use and those this host cannot reach.
+pub(crate) type Reach = fn(Vec<Endpoint>) -> (Vec<Endpoint>, Vec<Endpoint>);
 
 impl HttpPlan {
     /// Judges a spec and looks up its names.
@@ -145,6 +151,11 @@ impl HttpPlan {
     /// # Errors
     /// [`PlanError`]: one sentence with the flag, the limit and the value.
     pub fn new(spec: HttpSpec) -> Result<Self, PlanError> {
+        Self::judge(spec, host::with_route)
+    }
+
+    /// The same, told which addresses can be reached.
+    pub(crate) fn judge(spec: HttpSpec, reach: Reach) -> Result<Self, PlanError> {
         let urls = read_urls(&spec.urls)?;
         let method = method(&spec)?;
         check_headers(&spec)?;
@@ -154,6 +165,7 @@ impl HttpPlan {
         let mut plan = Self {
             requests: Vec::with_capacity(urls.len()),
             routes: Vec::new(),
+            without_route: Vec::new(),
             method,
             requests_per_conn,
             spec,
@@ -161,10 +173,10 @@ impl HttpPlan {
         for (position, url) in urls.into_iter().enumerate() {
             let WeightedUrl { url: typed, weight } = plan.spec.urls[position].clone();
             let route = match &diverted {
-                Some(endpoints) => plan.route(&url, weight, || Ok(endpoints.clone()))?,
+                Some(endpoints) => plan.route(&url, weight, reach, || Ok(endpoints.clone()))?,
                 None => {
                     let what = format!("URL {} ({typed})", position + 1);
-                    plan.route(&url, weight, || look_up(&what, &url.host, url.port))?
+                    plan.route(&url, weight, reach, || look_up(&what, &url.host, url.port))?
                 }
             };
             let host = plan.spec.host.clone().unwrap_or_else(|| url.authority());
@@ -188,6 +200,7 @@ impl HttpPlan {
         &mut self,
         url: &Url,
         weight: u32,
+        reach: Reach,
         endpoints: impl FnOnce() -> Result<Vec<Endpoint>, PlanError>,
     ) -> Result<RouteId, PlanError> {
         let name = url.origin();
@@ -195,9 +208,15 @@ impl HttpPlan {
             self.routes[at].weight += weight;
             return Ok(at);
         }
+        let (endpoints, without_route) = reach(endpoints()?);
+        for endpoint in without_route {
+            if !self.without_route.contains(&endpoint) {
+                self.without_route.push(endpoint);
+            }
+        }
         self.routes.push(Route {
             name,
-            endpoints: endpoints()?,
+            endpoints,
             weight,
         });
         Ok(self.routes.len() - 1)
@@ -209,7 +228,7 @@ impl HttpPlan {
         &self.requests
     }
 
-    /// One per host and port, with every address that was found.
+    /// One per host and port, with every address that was found and that this host has a route to.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -239,7 +258,17 @@ impl HttpPlan {
                 self.method
             ));
         }
+        if !self.without_route.is_empty() {
+            let addresses = self.addresses_without_route().join(", ");
+            notes.push(format!(
+                "left out, because this host has no route to it: {addresses}"
+            ));
+        }
         notes
+    }
+
+    fn addresses_without_route(&self) -> Vec<String> {
+        self.without_route.iter().map(Endpoint::to_string).collect()
     }
 
     /// What goes into `plan.http` of the document. Header values and bodies may be secret: names
@@ -258,6 +287,7 @@ impl HttpPlan {
             "requests_per_conn": self.requests_per_conn,
             "host": self.spec.host,
             "connect_to": self.spec.connect_to,
+            "addresses_without_route": self.addresses_without_route(),
             "unix_socket": self.spec.unix_socket.as_ref().map(|path| path.display().to_string()),
         })
     }

@@ -213,3 +213,24 @@ fn localhost_is_ipv4_and_names_elsewhere_keep_all_addresses() {
     ];
     assert_eq!(one_family_of_loopback(far.clone()), far);
 }
+
+#[test]
+fn what_cannot_be_reached_is_left_out_and_said() {
+    let no_v6 = |found: Vec<Endpoint>| -> (Vec<Endpoint>, Vec<Endpoint>) {
+        let v4 = |e: &Endpoint| matches!(e, Endpoint::Tcp(address) if address.is_ipv4());
+        let far = Endpoint::Tcp("[2001:db8::1]:81".parse().unwrap());
+        found.into_iter().chain([far]).partition(v4)
+    };
+    let urls = ["http://127.0.0.1:81/", "http://127.0.0.1:82/"];
+    let plan = HttpPlan::judge(spec(&urls), no_v6).unwrap();
+    for (route, port) in plan.routes().iter().zip([81, 82]) {
+        let here = SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(route.endpoints, [Endpoint::Tcp(here)]);
+    }
+    let left_out = &plan.document()["addresses_without_route"];
+    assert_eq!(*left_out, json!(["[2001:db8::1]:81"]));
+    let notes = plan.notes(1);
+    assert!(notes[0].contains("no route") && notes[0].contains("[2001:db8::1]:81"));
+    let plan = HttpPlan::new(spec(&urls)).unwrap();
+    assert_eq!(plan.document()["addresses_without_route"], json!([]));
+}

@@ -1,8 +1,9 @@
 //! What a table must say of where it was made.
 
 use std::process::Command;
+use std::time::Duration;
 
-use loadgen_core::host::provenance;
+use loadgen_core::host::{CpuSample, CpuUse, provenance};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub(crate) struct Machine {
     pub(crate) date: String,
     /// Of this checkout, `-dirty` when it is not what was committed.
     pub(crate) commit: String,
+    /// Cores that others kept busy just before: these numbers are worth little when it is not 0.
+    pub(crate) busy_cores_before: f64,
     /// Kernel, processor, memory and settings.
     pub(crate) facts: Value,
 }
@@ -23,6 +26,7 @@ impl Machine {
         Self {
             date: line("date", &["-u", "+%Y-%m-%d %H:%M"]),
             commit: line("git", &["describe", "--always", "--dirty"]),
+            busy_cores_before: busy_cores(),
             facts: provenance(),
         }
     }
@@ -39,14 +43,31 @@ impl Machine {
             ""
         };
         format!(
-            "{} CPUs, {}{virtual_machine}; Linux {}; {} UTC; commit {}",
+            "{} CPUs, {}{virtual_machine}; Linux {}; {} UTC; commit {}; {:.2} cores busy beforehand",
             fact("logical_cpus"),
             fact("cpu_model"),
             fact("kernel_release"),
             self.date,
             self.commit,
+            self.busy_cores_before,
         )
     }
+}
+
+/// Cores busy over a second; NaN where the kernel does not say.
+fn busy_cores() -> f64 {
+    let Some(before) = CpuSample::read() else {
+        return f64::NAN;
+    };
+    std::thread::sleep(Duration::from_secs(1));
+    CpuSample::read().map_or(f64::NAN, |now| busy_s(&now.since(&before)))
+}
+
+/// CPU time of the machine that was not idle, s.
+pub(crate) fn busy_s(used: &CpuUse) -> f64 {
+    let busy = |state: &str| !matches!(state, "idle" | "iowait" | "steal");
+    let states = used.states.iter().filter(|s| busy(s.state));
+    states.map(|s| s.seconds).sum()
 }
 
 /// The first line a program writes; empty where there is none.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::lane::Lane;
+use super::machine::busy_s;
 use super::model::{Job, Peer, Served, Target, Work, Written};
 use crate::sys::{self, Usage};
 
@@ -278,10 +279,7 @@ impl Window {
         let requests = (self.end.served - self.begin.served) as f64;
         let gb = requests * work.payload_bytes as f64 / 1e9;
         let cpu_s = (self.end.cpu_ns - self.begin.cpu_ns) as f64 / 1e9;
-        let used = self.end.machine.since(&self.begin.machine);
-        let busy = |state: &str| !matches!(state, "idle" | "iowait" | "steal");
-        let states = used.states.iter().filter(|s| busy(s.state));
-        let machine_s: f64 = states.map(|s| s.seconds).sum();
+        let machine_s = busy_s(&self.end.machine.since(&self.begin.machine));
         Run {
             requests_per_s: requests / window_s,
             cpu_us_per_request: cpu_s * 1e6 / requests,

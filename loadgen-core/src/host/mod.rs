@@ -9,9 +9,11 @@ pub mod cpus;
 mod limits;
 mod pin;
 mod provenance;
+mod reach;
 
 pub use cpu_time::{CpuSample, CpuState, CpuUse};
 pub use cpus::Allowed;
 pub use limits::raise_open_files;
 pub use pin::{Ask, pin_current, plan};
 pub use provenance::{name, provenance};
+pub use reach::with_route;

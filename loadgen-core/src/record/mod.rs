@@ -228,11 +228,17 @@ impl Recorder {
     /// Bytes came, `delay_ns` after the worker woke up.
     #[inline]
     pub fn received(&mut self, wire_bytes: u64, delay_ns: u64, at: Tick) {
-        self.turn(at);
-        self.set.counts.wire_rx_bytes += wire_bytes;
+        self.received_untimed(wire_bytes, at);
         if self.window.holds(at) {
             self.set.cells(Kind::Delay).record(delay_ns);
         }
+    }
+
+    /// Bytes came to a client that cannot tell when its worker woke up.
+    #[inline]
+    pub fn received_untimed(&mut self, wire_bytes: u64, at: Tick) {
+        self.turn(at);
+        self.set.counts.wire_rx_bytes += wire_bytes;
     }
 
     /// A request was answered.

@@ -42,7 +42,7 @@ pub fn assemble(mut outcome: Outcome) -> Document {
         },
         findings,
         requirements: requirements(&outcome.caption.requirements),
-        totals: totals(&outcome.sum),
+        totals: totals(&outcome.sum, outcome.options.stop),
         summary: summary(&outcome, span),
         operations: rows::operations(&outcome.sum, tables),
         errors: rows::errors(errors, tables),
@@ -212,14 +212,19 @@ fn strings<T: ToString>(of: &[T]) -> Vec<String> {
     of.iter().map(T::to_string).collect()
 }
 
-fn totals(sum: &Aggregate) -> Totals {
+fn totals(sum: &Aggregate, stop: Stop) -> Totals {
     let total = &sum.total;
+    let unsent = match stop {
+        Stop::After(_) => total.unsent,
+        // The plan is the schedule: what was not sent of it, due or not, was left out.
+        Stop::Requests(requests) => requests.saturating_sub(total.sent),
+    };
     Totals {
         sent: total.sent,
         completed: total.completed,
         failed: total.failed,
         unanswered: total.unanswered,
-        unsent: total.unsent,
+        unsent,
         payload_rx_bytes: (!total.payload_rx_unknown).then_some(total.payload_rx_bytes),
         payload_tx_bytes: Some(total.payload_tx_bytes),
         wire_rx_bytes: Some(total.wire_rx_bytes),

@@ -247,7 +247,7 @@ pub struct Totals {
     pub failed: u64,
     /// Requests still in flight when the run was over.
     pub unanswered: u64,
-    /// Requests that were due and never sent.
+    /// Requests that were due and never sent; of a run by count, all of the plan's that were not.
     pub unsent: u64,
     /// Application bytes received.
     pub payload_rx_bytes: Option<u64>,
@@ -536,6 +536,9 @@ pub struct WorkerRow {
     pub rate_max_per_s: Option<f64>,
     /// Per cent of the intervals within one standard deviation.
     pub rate_within_stddev_percent: Option<f64>,
+    /// Whether it gave a run by count up: it had no connection left, for longer than connecting
+    /// may take.
+    pub gave_up: bool,
     /// Why it could not work to the end; `null` when it could.
     pub broken: Option<String>,
 }

@@ -24,6 +24,8 @@ pub enum Core {
     AllFailed,
     /// No request completed in the window.
     NothingMeasured,
+    /// A run by count ended by itself before its count.
+    CountNotReached,
     /// The generator ran out of file descriptors or local ports.
     GeneratorLimit,
     /// The busiest worker had no CPU time left.
@@ -68,11 +70,12 @@ pub enum Core {
 
 impl Core {
     /// The whole list.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::WorkerBroken,
         Self::TargetUnreachable,
         Self::AllFailed,
         Self::NothingMeasured,
+        Self::CountNotReached,
         Self::GeneratorLimit,
         Self::GeneratorCpuBound,
         Self::RateNotMet,
@@ -101,6 +104,7 @@ impl Core {
             Self::TargetUnreachable => target::TARGET_UNREACHABLE,
             Self::AllFailed => target::ALL_FAILED,
             Self::NothingMeasured => run::NOTHING_MEASURED,
+            Self::CountNotReached => run::COUNT_NOT_REACHED,
             Self::GeneratorLimit => generator::GENERATOR_LIMIT,
             Self::GeneratorCpuBound => generator::GENERATOR_CPU_BOUND,
             Self::RateNotMet => load::RATE_NOT_MET,

@@ -1,7 +1,8 @@
 //! `--require`: what must be true of a run for it to pass.
 //!
 //! A requirement holds only when the document proves it. What is not known, what is only a lower
-//! bound, and what an empty or broken-off run did not get to see, proves nothing.
+//! bound, and what an empty or broken-off run did not get to see, proves nothing. Of a broken-off run
+//! only counters that can but grow are certain, from below.
 
 use super::document::{Document, Latency, Requirement, RunStatus, Summary};
 use super::paths::{numeric_paths, value_at};
@@ -179,8 +180,11 @@ impl Proof {
         {
             proof = Self::of_time(latency, field, actual);
         }
-        let empty = document.summary.requests.completed == 0;
-        if empty || document.status != RunStatus::Complete {
+        let whole = document.status == RunStatus::Complete;
+        if !whole && !only_grows(path) {
+            return Self::nothing();
+        }
+        if !whole || document.summary.requests.completed == 0 {
             // What would have come is not known, and could be more.
             proof.high = f64::INFINITY;
         }
@@ -213,7 +217,7 @@ impl Proof {
         Self { low, high }
     }
 
-    /// With open ends a deviation can be anything.
+    /// With open ends a deviation can be anything, and so can most of a run that was broken off.
     fn nothing() -> Self {
         Self {
             low: f64::NEG_INFINITY,
@@ -231,6 +235,22 @@ impl Proof {
             Operator::NotEqual => self.high < value || self.low > value,
         }
     }
+}
+
+/// Whether the rest of a run could only have added to `path`: counters of what took place. A rate
+/// or a percentile of the part that took place may be better than that of the whole; what was in
+/// flight when the run was broken off might have been answered.
+fn only_grows(path: &str) -> bool {
+    matches!(
+        path,
+        "requests.sent"
+            | "requests.completed"
+            | "requests.failed"
+            | "payload.rx_bytes"
+            | "payload.tx_bytes"
+            | "wire.rx_bytes"
+            | "wire.tx_bytes"
+    ) || path.ends_with(".count")
 }
 
 fn latency_at<'a>(summary: &'a Summary, path: &'a str) -> Option<(&'a Latency, &'a str)> {

@@ -196,6 +196,7 @@ pub(super) fn workers(ends: &[WorkerEnd], sums: &[WorkerSum]) -> Vec<WorkerRow> 
                 rate_stddev_per_s: rate.map(|r| r.stddev),
                 rate_max_per_s: rate.map(|r| r.max),
                 rate_within_stddev_percent: rate.map(|r| r.within_percent),
+                gave_up: end.gave_up,
                 broken: end.broken.clone(),
             }
         })

@@ -242,6 +242,27 @@ fn each_exit_code_and_their_order() {
 }
 
 #[test]
+fn a_run_by_count_that_gave_up_is_not_fine() {
+    let mut outcome = sample::outcome(false);
+    let sent = outcome.sum.total.sent;
+    std::sync::Arc::make_mut(&mut outcome.options).stop = crate::stop::Stop::Requests(2 * sent);
+    outcome.status = RunStatus::Partial;
+    outcome.workers[1].gave_up = true;
+    let document = assemble(outcome);
+    assert_eq!(document.totals.unsent, sent);
+    assert!(document.workers[1].gave_up && !document.workers[0].gave_up);
+    let finding = document
+        .findings
+        .iter()
+        .find(|f| f.code == "count_not_reached")
+        .unwrap();
+    assert_eq!(finding.actual, Some(sent as f64));
+    assert_eq!(finding.limit, Some(2.0 * sent as f64));
+    assert_eq!(document.verdict.exit_code, exit::INVALID);
+    assert_valid(&document);
+}
+
+#[test]
 fn strict_makes_doubts_invalid() {
     let mut document = sample::document(false);
     document.connections.lost = 1;

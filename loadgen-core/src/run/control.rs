@@ -294,7 +294,12 @@ impl Control {
             .view
             .interrupted
             .load(std::sync::atomic::Ordering::Acquire);
-        let cut_short = interrupted || ends.iter().any(|e| e.gave_up || e.broken.is_some());
+        let not_reached = matches!(
+            self.engine.stop,
+            Stop::Requests(requests) if self.sum.total.sent < requests
+        );
+        let cut_short =
+            interrupted || not_reached || ends.iter().any(|e| e.gave_up || e.broken.is_some());
         let status = match (self.sum.total.completed, cut_short) {
             (0, _) => RunStatus::Failed,
             (_, true) => RunStatus::Partial,

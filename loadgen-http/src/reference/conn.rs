@@ -29,6 +29,9 @@ pub(super) struct Conn {
     slot: Slot,
     /// Attempts so far.
     serial: u64,
+    /// Attempts that failed: an address that does not answer is passed over at the next one, and
+    /// one that does is kept.
+    detour: usize,
 }
 
 /// What became of a request.
@@ -45,6 +48,7 @@ impl Conn {
             work,
             slot,
             serial: 0,
+            detour: 0,
         }
     }
 
@@ -67,6 +71,9 @@ impl Conn {
                 let ns = ns - self.work.random.borrow_mut().below(ns / 4);
                 let until = Instant::now() + Duration::from_nanos(ns);
                 self.work.timer.wait(until).await;
+                if self.work.nothing_left() {
+                    return;
+                }
             }
         }
     }
@@ -74,7 +81,8 @@ impl Conn {
     fn endpoint(&self) -> (usize, Endpoint) {
         let dealt = self.work.seat.dealt[self.slot];
         let endpoints = &self.work.routes[dealt.route].endpoints;
-        let endpoint = endpoints[dealt.of_route as usize % endpoints.len()].clone();
+        let turn = (dealt.of_route as usize).wrapping_add(self.detour);
+        let endpoint = endpoints[turn % endpoints.len()].clone();
         (self.work.row(dealt.route, &endpoint), endpoint)
     }
 
@@ -99,13 +107,19 @@ impl Conn {
         }
     }
 
-    /// Connects. `since`: when the attempt began for who waits.
-    async fn open(&mut self, endpoint: &Endpoint, row: usize, since: Tick) -> Result<Link, Cause> {
+    /// Connects within `limit`. `since`: when the attempt began for who waits.
+    async fn open(
+        &mut self,
+        endpoint: &Endpoint,
+        row: usize,
+        since: Tick,
+        limit: Duration,
+    ) -> Result<Link, Cause> {
         let work = &self.work;
         let step = u64::from(work.seat.options.connections);
         let number = work.seat.first + self.slot as u64 + self.serial * step;
         self.serial += 1;
-        let opened = Link::open(work, endpoint, number).await;
+        let opened = Link::open(work, endpoint, number, limit).await;
         let now = work.now();
         if opened.is_ok() {
             work.recorder.borrow_mut().connected(now.since(since), now);
@@ -113,6 +127,7 @@ impl Conn {
             work.endpoints.borrow_mut()[row].opened += 1;
         } else {
             work.counts.borrow_mut().connect_failures += 1;
+            self.detour = self.detour.wrapping_add(1);
         }
         opened
     }
@@ -125,7 +140,8 @@ impl Conn {
         let turn = Rc::clone(&self.work);
         let permit = turn.connecting.acquire().await;
         let since = self.work.now();
-        let opened = self.open(&endpoint, row, since).await;
+        let limit = self.work.seat.options.connect_timeout;
+        let opened = self.open(&endpoint, row, since, limit).await;
         drop(permit);
         let first_attempt = self.serial == 1;
         let link = match opened {
@@ -157,9 +173,16 @@ impl Conn {
                 self.work.counts.borrow_mut().closed_by_us += 1;
                 return;
             }
-            if link.sender.ready().await.is_err() {
-                let ended = (&mut link.driver).await;
-                return self.ended(ended, endpoint);
+            if !link.sender.is_ready() {
+                let timeout = self.work.seat.options.timeout;
+                match tokio::time::timeout(timeout, link.sender.ready()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => {
+                        let ended = (&mut link.driver).await;
+                        return self.ended(ended, endpoint);
+                    }
+                    Err(_) => return self.stuck(endpoint, timeout),
+                }
             }
             let job = tokio::select! {
                 biased;
@@ -182,7 +205,10 @@ impl Conn {
         let job = self.next().await;
         let (row, endpoint) = self.endpoint();
         let flight = self.work.begin(self.slot, job);
-        let mut link = match self.open(&endpoint, row, flight.sent).await {
+        let options = &self.work.seat.options;
+        // The request is waiting already.
+        let limit = options.connect_timeout.min(options.timeout);
+        let mut link = match self.open(&endpoint, row, flight.sent, limit).await {
             Ok(link) => link,
             Err(cause) => {
                 let detail = || connect_detail(&endpoint, self.work.now().since(flight.sent));
@@ -265,6 +291,20 @@ impl Conn {
             }
             Ok(Ok(())) | Err(_) => counts.closed_by_target += 1,
         }
+    }
+
+    /// A reply came, and the request that it answers was not taken to its end.
+    fn stuck(&self, endpoint: &Endpoint, after: Duration) {
+        self.work.counts.borrow_mut().lost += 1;
+        let after_ms = after.as_millis();
+        let now = self.work.now();
+        let detail = || {
+            format!(
+                "{endpoint}: it replied, and did not take the whole request within {after_ms} ms"
+            )
+        };
+        let mut recorder = self.work.recorder.borrow_mut();
+        recorder.error(Phase::Write, Cause::Timeout, now, detail);
     }
 
     fn connect_failed(&self, endpoint: &Endpoint, cause: Cause, since: Tick) {

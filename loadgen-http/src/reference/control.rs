@@ -5,7 +5,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use loadgen_core::driver::{CpuUsed, thread_cpu};
@@ -27,6 +26,8 @@ use crate::workload::Turn;
 const GATE_POLL: Duration = Duration::from_micros(500);
 /// The longest time between two looks at the stop flag and the recorder.
 const LOOK: Duration = Duration::from_millis(20);
+/// Beyond the time a connection may take, so that the first failures are known by then.
+const GRACE: Duration = Duration::from_millis(200);
 /// How long requests in flight are waited for after a stop from outside.
 const STOP_DRAIN: Duration = Duration::from_secs(1);
 
@@ -38,11 +39,8 @@ pub(super) fn run(
     turns: Vec<Turn>,
     routes: Vec<Route>,
 ) -> WorkerEnd {
-    let woke = Arc::new(AtomicU64::new(0));
-    let (clock, stamp) = (seat.clock, Arc::clone(&woke));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_unpark(move || stamp.store(clock.now().0, Ordering::Relaxed))
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -59,7 +57,6 @@ pub(super) fn run(
         routes,
         turns,
         timer: Timer::new(alarm),
-        woke,
     }));
     let local = LocalSet::new();
     let mine = Rc::clone(&work);
@@ -77,7 +74,8 @@ pub(super) fn run(
 /// Where the run is.
 struct Course {
     work: Rc<Work>,
-    cpu_begin: Option<Option<CpuUsed>>,
+    /// CPU time at the window's begin, and what was spent yielding by then.
+    cpu_begin: Option<(Option<CpuUsed>, u64)>,
     drain_until: Tick,
     last_alive: Tick,
     end: WorkerEnd,
@@ -126,10 +124,19 @@ impl Course {
         self.end
     }
 
+    /// Connections are tried in turn, and a run must begin some day: with none there after as long
+    /// as one may take, or after twice that with some, the others go on in the background.
+    fn waited_long_enough(&self) -> bool {
+        let patience = if self.work.alive.get() == 0 { 1 } else { 2 };
+        let limit = self.work.seat.options.connect_timeout;
+        let limit = limit.saturating_mul(patience).saturating_add(GRACE);
+        self.work.now().0 > nanos(limit)
+    }
+
     /// Waits until all connections were tried, here and elsewhere. `None`: stopped before.
     async fn meet(&mut self) -> Option<Tick> {
         let shared = Arc::clone(&self.work.seat.shared);
-        while self.work.untried.get() > 0 {
+        while self.work.untried.get() > 0 && !self.waited_long_enough() {
             if shared.stop.raised().is_some() {
                 return None;
             }
@@ -217,7 +224,7 @@ impl Course {
         work.recorder.borrow_mut().turn(now);
         let window = work.window.get();
         if self.cpu_begin.is_none() && now >= window.begin {
-            self.cpu_begin = Some(thread_cpu());
+            self.cpu_begin = Some((thread_cpu(), work.timer.spin_ns()));
         }
         if now >= window.end {
             self.begin_drain(now);
@@ -234,7 +241,10 @@ impl Course {
     /// A run by count would never end while nothing answers.
     fn give_up_if_dead(&mut self, now: Tick) {
         let work = &self.work;
-        if work.alive.get() > 0 || work.busy.get() > 0 || work.seat.dealt.is_empty() {
+        // With a connection for each request nothing is alive between two of them, and where
+        // nothing answers it is requests that fail: the count is reached all the same.
+        let hopeful = work.is_cold() || work.alive.get() > 0 || work.busy.get() > 0;
+        if hopeful || work.seat.dealt.is_empty() {
             self.last_alive = now;
         } else if now.since(self.last_alive) > nanos(work.seat.options.connect_timeout) {
             self.end.gave_up = true;
@@ -253,7 +263,8 @@ impl Course {
     }
 
     fn begin_drain(&mut self, now: Tick) {
-        if let Some(begin) = self.cpu_begin {
+        if let Some((begin, spin_ns)) = self.cpu_begin {
+            self.end.spin_ns = self.work.timer.spin_ns().saturating_sub(spin_ns);
             self.end.cpu_used = thread_cpu().zip(begin).map(|(end, begin)| end.since(begin));
         }
         self.work.stage.set(Stage::Drain);

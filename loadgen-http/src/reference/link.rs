@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -39,14 +40,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects to `endpoint` and shakes hands with nobody: HTTP/1.1 needs none.
+    /// Connects to `endpoint` within `limit` and shakes hands with nobody: HTTP/1.1 needs none.
     pub(super) async fn open(
         work: &Rc<Work>,
         endpoint: &Endpoint,
         number: u64,
+        limit: Duration,
     ) -> Result<Self, Cause> {
         let connecting = connect(work, endpoint, number);
-        let limit = work.seat.options.connect_timeout;
         let stream = match tokio::time::timeout(limit, connecting).await {
             Ok(connected) => connected?,
             Err(_) => return Err(Cause::Timeout),
@@ -114,6 +115,12 @@ struct Meter {
 }
 
 impl Meter {
+    /// Whoever polls this socket works, whatever comes of it.
+    fn stream(&mut self) -> Pin<&mut Stream> {
+        self.work.timer.worked();
+        Pin::new(&mut self.stream)
+    }
+
     fn wrote(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = sent {
             self.work.recorder.borrow_mut().wrote(bytes as u64);
@@ -130,7 +137,7 @@ impl AsyncRead for Meter {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let read = this.stream().poll_read(cx, buf);
         let bytes = (buf.filled().len() - before) as u64;
         if bytes > 0 {
             this.received.set(this.received.get() + bytes);
@@ -147,7 +154,7 @@ impl AsyncWrite for Meter {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write(cx, buf);
+        let sent = this.stream().poll_write(cx, buf);
         this.wrote(sent)
     }
 
@@ -157,7 +164,7 @@ impl AsyncWrite for Meter {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        let sent = this.stream().poll_write_vectored(cx, bufs);
         this.wrote(sent)
     }
 

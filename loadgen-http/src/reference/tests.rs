@@ -1,6 +1,9 @@
 //! hyper against the embedded target: both sides of the ledger must agree.
 
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use loadgen_core::engine::{Gate, Shared, deal};
 use loadgen_core::pace::Arrival;
@@ -8,6 +11,8 @@ use loadgen_core::protocol::{Cause, Phase};
 use loadgen_core::record::{Aggregate, Exchange, Window};
 use loadgen_core::stop::{Budget, Stop, StopFlag};
 use loadgen_core::time::{Clock, nanos};
+use loadgen_core::workload::Endpoint;
+use socket2::{Domain, Socket, Type};
 
 use super::*;
 use crate::plan::{HttpPlan, HttpSpec, WeightedUrl};
@@ -54,7 +59,15 @@ fn run(
     options: EngineOptions,
     stop_at: Option<Duration>,
 ) -> (WorkerEnd, Aggregate) {
-    let client = HyperClient::new(HttpScenario::new(HttpPlan::new(spec).unwrap())).unwrap();
+    run_plan(HttpPlan::new(spec).unwrap(), options, stop_at)
+}
+
+fn run_plan(
+    plan: HttpPlan,
+    options: EngineOptions,
+    stop_at: Option<Duration>,
+) -> (WorkerEnd, Aggregate) {
+    let client = HyperClient::new(HttpScenario::new(plan)).unwrap();
     assert_eq!(client.refuses(&options), None);
     let budget = match options.stop {
         Stop::Requests(count) => Some(count),
@@ -69,8 +82,8 @@ fn run(
     let clock = Clock::start();
     if let Some(after) = stop_at {
         let shared = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            std::thread::sleep(after);
+        thread::spawn(move || {
+            thread::sleep(after);
             shared.stop.raise(clock.now());
         });
     }
@@ -140,6 +153,23 @@ fn connections_carry_what_they_are_allowed_to() {
 }
 
 #[test]
+fn a_pause_longer_than_a_connect_is_not_the_end() {
+    let target = target();
+    let spec = HttpSpec {
+        requests_per_conn: Some(1),
+        ..spec(&target, "/bytes/10")
+    };
+    let options = EngineOptions {
+        pacing: open_loop(5.0),
+        connect_timeout: 60 * MS,
+        ..options(1, Stop::Requests(4))
+    };
+    let (end, sum) = run(spec, options, None);
+    assert!(!end.gave_up);
+    assert_eq!((sum.total.completed, sum.total.failed), (4, 0));
+}
+
+#[test]
 fn a_target_that_closes_is_connected_to_again() {
     let target = Target::start(TargetOptions {
         keepalive_requests: Some(10),
@@ -152,6 +182,33 @@ fn a_target_that_closes_is_connected_to_again() {
     assert_eq!(end.counts.opened, stats.connections_accepted);
     assert_eq!(end.counts.lost, 0);
     assert!(end.counts.closed_by_target >= 9);
+}
+
+#[test]
+fn a_dead_address_is_passed_over_and_one_that_answers_is_kept() {
+    let target = target();
+    // Nobody listens on the other loopback address.
+    let with_dead = |found: Vec<Endpoint>| {
+        let Endpoint::Tcp(here) = found[0] else {
+            panic!("{found:?}")
+        };
+        let dead = SocketAddr::from(([127, 0, 0, 2], here.port()));
+        (vec![Endpoint::Tcp(dead), Endpoint::Tcp(here)], Vec::new())
+    };
+    for limit in [1, 5] {
+        let spec = HttpSpec {
+            requests_per_conn: Some(limit),
+            ..spec(&target, "/bytes/10")
+        };
+        let plan = HttpPlan::judge(spec, with_dead).unwrap();
+        let (end, sum) = run_plan(plan, options(1, Stop::Requests(20)), None);
+        let failed = u64::from(limit == 1);
+        assert_eq!(
+            (sum.total.completed, sum.total.failed),
+            (20 - failed, failed)
+        );
+        assert_eq!(end.counts.connect_failures, 1, "limit {limit}");
+    }
 }
 
 #[test]
@@ -219,6 +276,33 @@ fn an_open_loop_keeps_its_schedule() {
     assert_eq!(sum.total.completed, sum.total.sent);
     assert_eq!(sum.total.intended, 300);
     assert_eq!(target.stop().requests, sum.total.sent);
+}
+
+#[test]
+fn waiting_for_a_release_is_told_from_work() {
+    let target = target();
+    let options = EngineOptions {
+        pacing: open_loop(500.0),
+        ..options(2, Stop::After(300 * MS))
+    };
+    let (end, _) = run(spec(&target, "/bytes/10"), options, None);
+    let used = end.cpu_used.unwrap();
+    assert!(end.spin_ns > 0);
+    assert!(end.spin_ns < used.user_ns + used.system_ns);
+}
+
+#[test]
+fn what_tokio_does_not_tell_is_not_told() {
+    let target = target();
+    let options = EngineOptions {
+        pacing: open_loop(1000.0),
+        ..options(4, Stop::After(200 * MS))
+    };
+    let (end, sum) = run(spec(&target, "/bytes/10"), options, None);
+    assert!(sum.total.wire_rx_bytes > 0 && sum.total.completed > 0);
+    // How long a reply waited in the runtime, and how often the kernel sent again.
+    assert_eq!((sum.delay.answered.len(), sum.delay.censored.len()), (0, 0));
+    assert!(end.tcp.is_empty());
 }
 
 #[test]
@@ -315,6 +399,114 @@ fn nobody_there_is_said_and_ends() {
         (rows[0].phase, rows[0].cause),
         (Phase::Connect, Cause::Refused)
     );
+}
+
+/// A listener that takes no connection any more: the kernel drops what asks for one.
+fn black_hole() -> (Vec<Socket>, HttpSpec) {
+    let tcp = || Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+    let listener = tcp();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut sockets = vec![listener];
+    for _ in 0..4 {
+        let filler = tcp();
+        // Under way is all it has to be.
+        let _ = filler.connect(&address);
+        sockets.push(filler);
+    }
+    let url = format!("http://{}/", address.as_socket().unwrap());
+    let spec = HttpSpec {
+        urls: vec![url.as_str().into()],
+        ..HttpSpec::default()
+    };
+    (sockets, spec)
+}
+
+#[test]
+fn connecting_in_vain_has_an_end() {
+    let (_full, spec) = black_hole();
+    let options = EngineOptions {
+        connect_timeout: 200 * MS,
+        ..options(2000, Stop::After(50 * MS))
+    };
+    let begun = Instant::now();
+    let (end, sum) = run(spec, options, None);
+    // Sixteen rounds would be more than 3 s.
+    let took = begun.elapsed();
+    assert!(took < 2000 * MS, "{took:?}");
+    assert_eq!((sum.total.sent, end.counts.opened), (0, 0));
+    assert!(end.counts.connect_failures > 0);
+    assert_eq!(end.errors.rows()[0].cause, Cause::Timeout);
+}
+
+#[test]
+fn a_request_that_makes_its_connection_has_its_own_timeout() {
+    let (_full, spec) = black_hole();
+    let spec = HttpSpec {
+        requests_per_conn: Some(1),
+        ..spec
+    };
+    let options = EngineOptions {
+        timeout: 100 * MS,
+        connect_timeout: Duration::from_secs(2),
+        ..options(1, Stop::Requests(2))
+    };
+    let begun = Instant::now();
+    let (end, sum) = run(spec, options, None);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!((sum.total.completed, sum.total.failed), (0, 2));
+    let row = &end.errors.rows()[0];
+    assert_eq!((row.phase, row.cause), (Phase::Connect, Cause::Timeout));
+}
+
+/// A target that replies to the head of its first request and reads nothing more.
+fn hasty_target() -> (HttpSpec, JoinHandle<(TcpListener, TcpStream)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let spec = HttpSpec {
+        urls: vec![url.as_str().into()],
+        // More than the buffers of both sides.
+        body: Some(vec![b'x'; 64 << 20].into()),
+        ..HttpSpec::default()
+    };
+    let serving = thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        first.read_exact(&mut [0; 16]).unwrap();
+        let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        first.write_all(reply).unwrap();
+        (listener, first)
+    });
+    (spec, serving)
+}
+
+#[test]
+fn a_connection_that_takes_no_more_is_given_up() {
+    let (spec, serving) = hasty_target();
+    let options = EngineOptions {
+        timeout: 200 * MS,
+        ..options(1, Stop::Requests(2))
+    };
+    let (end, sum) = run(spec, options, Some(Duration::from_secs(5)));
+    drop(serving.join().unwrap());
+    assert_eq!((sum.total.completed, sum.total.failed), (1, 1));
+    assert_eq!(end.counts.lost, 2);
+    let rows = end.errors.rows();
+    let stuck = (Phase::Write, Cause::Timeout);
+    assert!(rows.iter().any(|r| (r.phase, r.cause) == stuck), "{rows:?}");
+}
+
+#[test]
+fn a_stop_ends_a_drain_too() {
+    let target = target();
+    let options = EngineOptions {
+        drain: Duration::from_secs(3000),
+        timeout: Duration::from_secs(3000),
+        ..options(2, Stop::After(50 * MS))
+    };
+    let (_, sum) = run(spec(&target, "/fault/hang"), options, Some(150 * MS));
+    assert_eq!((sum.total.sent, sum.total.unanswered), (2, 2));
 }
 
 #[test]

@@ -4,7 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use loadgen_core::driver::Slot;
@@ -83,8 +82,6 @@ pub(super) struct Work {
     pub(super) random: RefCell<Random>,
     turns: RefCell<Vec<Turn>>,
     statuses: Vec<bool>,
-    /// When the runtime last woke up.
-    woke: Arc<AtomicU64>,
 }
 
 /// What a worker is made of.
@@ -95,7 +92,6 @@ pub(super) struct Parts {
     pub(super) routes: Vec<Route>,
     pub(super) turns: Vec<Turn>,
     pub(super) timer: Timer,
-    pub(super) woke: Arc<AtomicU64>,
 }
 
 impl Work {
@@ -107,7 +103,6 @@ impl Work {
             routes,
             turns,
             timer,
-            woke,
         } = parts;
         let slots = seat.dealt.len();
         let cold = prepared.per_connection == Some(1);
@@ -137,7 +132,6 @@ impl Work {
             prepared,
             routes,
             timer,
-            woke,
         }
     }
 
@@ -209,16 +203,16 @@ impl Work {
         })
     }
 
-    /// Bytes came.
+    /// Bytes came. tokio does not tell when it polled for them: its hooks are called around a
+    /// sleep only, and a worker that is busy or about to send does not sleep.
     pub(super) fn received(&self, bytes: u64) {
         let now = self.now();
-        let woke = Tick(self.woke.load(Ordering::Relaxed));
-        let mut recorder = self.recorder.borrow_mut();
-        recorder.received(bytes, now.since(woke), now);
+        self.recorder.borrow_mut().received_untimed(bytes, now);
     }
 
     /// A request is on its way; where it has no connection yet, from here on.
     pub(super) fn begin(&self, slot: Slot, job: Job) -> Flight {
+        self.timer.worked();
         let sent = self.now();
         let intended = job.intended.unwrap_or(sent);
         self.recorder.borrow_mut().sent(intended, sent);

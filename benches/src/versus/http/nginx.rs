@@ -1,4 +1,4 @@
-//! nginx as it serves files in the field: one worker, sendfile, long keep-alive, no log.
+//! nginx as distributions configure it (sendfile, tcp_nopush): one worker, long keep-alive, no log.
 //!
 //! Its own counter of requests (`stub_status`) is read through a unix socket, which no network
 //! namespace hides.
@@ -167,6 +167,7 @@ http {{
   access_log off;
   default_type application/octet-stream;
   sendfile on;
+  tcp_nopush on;
   keepalive_requests 1000000000;
   keepalive_timeout 3600s;
   client_body_temp_path body;

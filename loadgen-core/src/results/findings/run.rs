@@ -38,6 +38,29 @@ fn nothing_measured(document: &Document) -> Option<Seen> {
     })
 }
 
+pub(super) const COUNT_NOT_REACHED: Rule = Rule {
+    code: "count_not_reached",
+    weight: Weight::Invalid,
+    detect: count_not_reached,
+    hint: "the run was to send a number of requests and ended by itself before that: nothing was \
+           left to send them on, or nothing left to ask; the workers table says who gave up",
+};
+
+/// A run that was ended from outside has its own finding, and one without a target another.
+fn count_not_reached(document: &Document) -> Option<Seen> {
+    let planned = document.plan.requests?;
+    if document.interrupted || unreachable(document).is_some() {
+        return None;
+    }
+    let sent = planned.saturating_sub(document.totals.unsent);
+    (sent < planned).then_some(Seen {
+        actual: Some(sent as f64),
+        limit: Some(planned as f64),
+        unit: Some("requests"),
+        heavier: None,
+    })
+}
+
 pub(super) const INTERRUPTED: Rule = Rule {
     code: "interrupted",
     weight: Weight::Doubt,

@@ -25,6 +25,7 @@ fn spoil(d: &mut Document, core: Core) {
         }
         Core::AllFailed => d.operations[0].outcome = "error".to_owned(),
         Core::NothingMeasured => s.requests.completed = 0,
+        Core::CountNotReached => (d.plan.requests, d.totals.unsent) = (Some(9_000), 1),
         Core::GeneratorLimit => d.errors.push(error("connect", "fd_limit")),
         Core::GeneratorCpuBound => s.efficiency.generator_busy_ratio = Some(0.95),
         Core::RateNotMet => s.requests.completed -= s.requests.completed * 2 / 100,
@@ -54,6 +55,7 @@ fn weight(core: Core) -> Weight {
         | Core::TargetUnreachable
         | Core::AllFailed
         | Core::NothingMeasured
+        | Core::CountNotReached
         | Core::GeneratorLimit
         | Core::RateNotMet => Weight::Invalid,
         Core::ShortWindow | Core::NotPinned | Core::DiscardCopied | Core::Retransmits => {
@@ -150,6 +152,20 @@ fn a_handshake_that_never_works_is_all_failed() {
     assert!(Core::AllFailed.find(&document).is_none());
     document.errors.push(error("handshake", "reset"));
     assert!(Core::AllFailed.find(&document).is_some());
+}
+
+#[test]
+fn a_count_that_was_not_reached_is_explained_once() {
+    let mut document = with(Core::CountNotReached);
+    document.interrupted = true;
+    assert!(Core::CountNotReached.find(&document).is_none());
+    document.interrupted = false;
+    spoil(&mut document, Core::TargetUnreachable);
+    assert!(Core::CountNotReached.find(&document).is_none());
+    // Of a run by time, what was due and never sent is another matter.
+    let mut document = with(Core::CountNotReached);
+    document.plan.requests = None;
+    assert!(Core::CountNotReached.find(&document).is_none());
 }
 
 /// What is in flight when the window ends is no shortfall; a backlog is.

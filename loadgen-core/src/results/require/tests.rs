@@ -153,6 +153,38 @@ fn the_unknown_proves_nothing() {
     }
 }
 
+/// What came of it so far can only become more; rates and times can become anything.
+#[test]
+fn a_partial_run_proves_counters_from_below_and_nothing_else() {
+    let mut document = known();
+    document.status = RunStatus::Partial;
+    let mut proven = Vec::new();
+    for path in numeric_paths() {
+        let actual = value_at(&document, &path).as_f64().unwrap();
+        assert!(
+            !holds(&format!("{path}<={}", actual * 2.0 + 1.0), &document),
+            "{path}"
+        );
+        if holds(&format!("{path}>={}", actual * 0.9 - 1.0), &document) {
+            proven.push(path);
+        }
+    }
+    let (counts, others): (Vec<&String>, _) = proven.iter().partition(|p| p.ends_with(".count"));
+    assert_eq!(counts.len(), 6);
+    let mut others: Vec<&String> = others;
+    others.sort();
+    let expected = [
+        "payload.rx_bytes",
+        "payload.tx_bytes",
+        "requests.completed",
+        "requests.failed",
+        "requests.sent",
+        "wire.rx_bytes",
+        "wire.tx_bytes",
+    ];
+    assert_eq!(others, expected);
+}
+
 #[test]
 fn a_partial_or_empty_run_proves_no_upper_bound() {
     let mut document = sample::document(false);
