@@ -120,7 +120,7 @@ pub fn thread_cpu() -> Option<CpuUsed> {
 /// What a driver knows of itself at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverStats {
-    /// CPU time spent turning until a release, ns.
+    /// Time spent turning until a release, ns; never more than was planned for it.
     pub spin_ns: u64,
     /// Whether bodies were discarded: `Some(true)` in the kernel, `Some(false)` by copying.
     pub discarded_in_kernel: Option<bool>,

@@ -209,9 +209,3 @@ pub(super) fn thread_cpu_ns() -> Option<(u64, u64)> {
     let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
     (result == 0).then(|| (ns(usage.ru_utime), ns(usage.ru_stime)))
 }
-
-/// `CLOCK_THREAD_CPUTIME_ID` (clock_gettime(2)): CPU time of the calling thread, ns.
-pub(super) fn thread_cpu_clock_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
