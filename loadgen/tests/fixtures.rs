@@ -114,7 +114,10 @@ fn httpd_counts_what_curl_sees() {
             seen.head_bytes + seen.body_bytes,
             "{line:?}"
         );
-        assert_eq!(line.request_bytes, seen.request_bytes, "{line:?}");
+        // Now and then httpd counts one byte more, on lines where it looked whether another
+        // request had come: see `peeked` in real_others.rs.
+        let more = line.request_bytes.checked_sub(seen.request_bytes);
+        assert!(matches!(more, Some(0 | 1)), "{line:?} {seen:?}");
     }
 }
 
