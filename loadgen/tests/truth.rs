@@ -120,8 +120,17 @@ fn disagreements(
         let law = expected(quantile);
         let facts = format!("p{quantile}: {law:.0} ns by law, {theirs} given, {ours} measured");
         eprintln!("{facts}");
-        let limit = (0.02 * theirs).max(100_000.0);
-        if (ours - theirs).abs() > limit || off(ours, law) > 0.05 {
+        let mut limit = (0.02 * theirs).max(100_000.0);
+        let mut of_law = 0.05 * law;
+        if quantile > 0.99 {
+            // One in a thousand: on a virtual machine the CPUs themselves stand still that often,
+            // the generator's as well as the target's. How long, the same run says: by so much
+            // releases were late here, and delays longer than drawn there.
+            let late = document.summary.schedule_lag.p999_ns;
+            limit += late.expect("a schedule") as f64;
+            of_law += limit + (theirs - law).max(0.0);
+        }
+        if (ours - theirs).abs() > limit || (ours - law).abs() > of_law {
             wrong.push(facts);
         }
         let from_blob = service.value_at_quantile(quantile) as f64;
