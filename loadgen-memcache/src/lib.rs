@@ -1,2 +1,5 @@
-//! The memcached binary protocol for loadgen. Not built yet: the front refuses `loadgen memcache`
-//! with one sentence. This crate will hold the same rooms as `loadgen-http`.
+//! The memcached binary protocol for loadgen: an embedded target, and what memaslap's users bring.
+//!
+//! The rooms: `target` is a memcached on sockets.
+
+pub mod target;

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 use loadgen_core::results::exit;
 use loadgen_http::target::ServeHttpArgs;
+use loadgen_memcache::target::ServeMemcacheArgs;
 
 use crate::failure::Failure;
 use crate::quickstart::QuickstartArgs;
@@ -48,6 +49,8 @@ enum Command {
 enum Serve {
     /// HTTP/1.1
     Http(ServeHttpArgs),
+    /// memcached, the binary protocol
+    Memcache(ServeMemcacheArgs),
 }
 
 /// Only for the list of subcommands: a door reads its words itself, before clap sees them.
@@ -81,6 +84,7 @@ fn execute(command: Command, words: &[OsString]) -> Result<u8, Failure> {
         Command::Http(http) => run_http::run(&http, words),
         Command::Quickstart(args) => quickstart::run(&args, words),
         Command::Serve(Serve::Http(args)) => serve::http(&args),
+        Command::Serve(Serve::Memcache(args)) => serve::memcache(&args),
         // Found by `doors::of` already; with the same words, there is nothing else to do.
         Command::Wrk(door) => Ok(doors::wrk(doors::Tool::Wrk, &door.words, words)),
         Command::Wrk2(door) => Ok(doors::wrk(doors::Tool::Wrk2, &door.words, words)),
