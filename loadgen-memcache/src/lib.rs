@@ -1,2 +1,9 @@
-//! The memcached binary protocol for loadgen. Not built yet: the front refuses `loadgen memcache`
-//! with one sentence. This crate will hold the same rooms as `loadgen-http`.
+//! The memcached binary protocol for loadgen.
+
+pub mod plan;
+pub mod spec;
+
+pub use plan::{MemcachePlan, PlanError};
+pub use spec::{
+    Credentials, KeySpace, MemcacheSpec, Mix, Op, Placement, Popularity, Prefill, SizeRange, Sizes,
+};
