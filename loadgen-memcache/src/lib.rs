@@ -2,6 +2,7 @@
 
 pub mod plan;
 pub mod spec;
+pub mod wire;
 
 pub use plan::{MemcachePlan, PlanError};
 pub use spec::{
