@@ -1,5 +1,12 @@
-//! The memcached binary protocol for loadgen: an embedded target, and what memaslap's users bring.
-//!
-//! The rooms: `target` is a memcached on sockets.
+//! The memcached binary protocol for loadgen.
 
+pub mod memaslap;
+pub mod plan;
+pub mod spec;
 pub mod target;
+pub mod wire;
+
+pub use plan::{MemcachePlan, PlanError};
+pub use spec::{
+    Credentials, KeySpace, MemcacheSpec, Mix, Op, Placement, Popularity, Prefill, SizeRange, Sizes,
+};
