@@ -3,6 +3,7 @@
 pub mod memaslap;
 pub mod plan;
 pub mod spec;
+pub mod stats;
 pub mod target;
 pub mod wire;
 
