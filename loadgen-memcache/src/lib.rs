@@ -2,6 +2,7 @@
 
 pub mod memaslap;
 pub mod plan;
+pub mod reconcile;
 pub mod spec;
 pub mod stats;
 pub mod target;

@@ -150,7 +150,9 @@ impl Line {
     }
 
     fn stats(&mut self, of: &str) -> io::Result<BTreeMap<String, String>> {
-        let mut bytes = Header::request(STAT, 0, of.len() as u16, 0, 0).encode().to_vec();
+        let mut bytes = Header::request(STAT, 0, of.len() as u16, 0, 0)
+            .encode()
+            .to_vec();
         bytes.extend_from_slice(of.as_bytes());
         self.send(&bytes)?;
         let mut rows = BTreeMap::new();

@@ -43,6 +43,9 @@ enum Command {
     /// wrk2's flags and report, our engine
     #[command(disable_help_flag = true)]
     Wrk2(Door),
+    /// memaslap's flags and report, our engine
+    #[command(disable_help_flag = true)]
+    Memaslap(Door),
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,8 +66,8 @@ struct Door {
 
 /// Does what was typed; the exit code.
 pub(crate) fn run(words: &[OsString]) -> u8 {
-    if let Some((tool, rest)) = doors::of(words) {
-        return doors::wrk(tool, rest, words);
+    if let Some((door, rest)) = doors::of(words) {
+        return door.open(rest, words);
     }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
@@ -86,8 +89,9 @@ fn execute(command: Command, words: &[OsString]) -> Result<u8, Failure> {
         Command::Serve(Serve::Http(args)) => serve::http(&args),
         Command::Serve(Serve::Memcache(args)) => serve::memcache(&args),
         // Found by `doors::of` already; with the same words, there is nothing else to do.
-        Command::Wrk(door) => Ok(doors::wrk(doors::Tool::Wrk, &door.words, words)),
-        Command::Wrk2(door) => Ok(doors::wrk(doors::Tool::Wrk2, &door.words, words)),
+        Command::Wrk(door) => Ok(doors::Door::Wrk.open(&door.words, words)),
+        Command::Wrk2(door) => Ok(doors::Door::Wrk2.open(&door.words, words)),
+        Command::Memaslap(door) => Ok(doors::Door::Memaslap.open(&door.words, words)),
     }
 }
 

@@ -58,8 +58,10 @@ impl Conn {
         }
     }
 
-    /// Does all that can be done now. Events are edges, so nothing may be left over.
-    pub(super) fn work(&mut self, desk: Desk<'_>) -> Fate {
+    /// Does all that can be done now. Events are edges, so nothing may be left over; `hang_up`: the
+    /// client was seen to close, so its end is there to be read.
+    pub(super) fn work(&mut self, desk: Desk<'_>, hang_up: bool) -> Fate {
+        let mut drained = false;
         loop {
             self.serve(desk);
             let Ok(flushed) = self.write(desk) else {
@@ -77,9 +79,13 @@ impl Conn {
             if self.ended {
                 return Fate::Closed;
             }
+            // A receive that left room took all there was: what comes later is an edge of its own.
+            if drained && !hang_up {
+                return Fate::Open;
+            }
             match self.read(desk) {
-                Ok(0) => self.ended = true,
-                Ok(_) => {}
+                Ok((0, _)) => self.ended = true,
+                Ok((received, room)) => drained = received < room,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Fate::Open,
                 Err(_) => return Fate::Closed,
             }
@@ -133,14 +139,16 @@ impl Conn {
         Ok(true)
     }
 
-    fn read(&mut self, desk: Desk<'_>) -> io::Result<usize> {
+    /// Bytes received, and the room there was.
+    fn read(&mut self, desk: Desk<'_>) -> io::Result<(usize, usize)> {
         self.input.reserve(RECEIVE);
+        let room = self.input.capacity() - self.input.len();
         loop {
             let spare = rustix::buffer::spare_capacity(&mut self.input);
             match recv(&self.socket, spare, RecvFlags::empty()) {
                 Ok((received, _)) => {
                     desk.counters.add(Counter::BytesRead, received as u64);
-                    return Ok(received);
+                    return Ok((received, room));
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

@@ -254,7 +254,7 @@ impl Worker {
                         }
                     }
                     LISTENER => self.accept(),
-                    id => self.work(id),
+                    id => self.work(id, event.flags),
                 }
             }
         }
@@ -317,7 +317,7 @@ impl Worker {
         self.conns.insert(id, Conn::new(socket));
     }
 
-    fn work(&mut self, id: u64) {
+    fn work(&mut self, id: u64, flags: EventFlags) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
@@ -327,7 +327,8 @@ impl Worker {
             counters: &shared.counters[self.number],
             now: shared.now(),
         };
-        if conn.work(desk) == Fate::Closed {
+        let gone = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if conn.work(desk, flags.intersects(gone)) == Fate::Closed {
             let _ = epoll::delete(&self.epoll, conn.as_fd());
             self.conns.remove(&id);
             shared.connections.fetch_sub(1, Ordering::Relaxed);
