@@ -1,6 +1,10 @@
 //! The memcached binary protocol for loadgen.
 
+pub mod mix;
+pub mod objects;
 pub mod plan;
+pub mod popularity;
+pub mod sizes;
 pub mod spec;
 pub mod wire;
 
