@@ -11,6 +11,8 @@ pub mod protocol;
 
 pub mod workload;
 
+pub mod address;
+
 pub mod pace;
 
 pub mod stop;

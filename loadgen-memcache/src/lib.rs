@@ -1,8 +1,12 @@
 //! The memcached binary protocol for loadgen.
 
 pub mod memaslap;
+pub mod mix;
+pub mod objects;
 pub mod plan;
+pub mod popularity;
 pub mod reconcile;
+pub mod sizes;
 pub mod spec;
 pub mod stats;
 pub mod target;

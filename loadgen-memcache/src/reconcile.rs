@@ -65,62 +65,57 @@ struct Check {
     is_part: fn(&Operation) -> bool,
 }
 
-fn is_get(row: &Operation) -> bool {
-    ["get", "multiget"].contains(&row.op.as_str()) && row.outcome != "error"
+fn is_one_of(row: &Operation, ops: &[&str], statuses: &[&str]) -> bool {
+    ops.contains(&row.op.as_str()) && statuses.contains(&row.status.as_str())
 }
 
-fn is_touch(row: &Operation) -> bool {
-    ["gat", "touch"].contains(&row.op.as_str()) && row.outcome != "error"
-}
+const GETS: [&str; 2] = ["get", "multiget"];
+const TOUCHES: [&str; 2] = ["gat", "touch"];
+const SETS: [&str; 4] = ["set", "multiset", "add", "replace"];
 
+/// A value that is not what was written is a hit for the server.
+const HIT: [&str; 2] = ["ok", "mismatch"];
+const MISS: [&str; 1] = ["not_found"];
 /// A store counts once its value has come whole, whatever then becomes of it; where there was no
 /// room for it, it never came.
-fn is_set(row: &Operation) -> bool {
-    const NEVER_CAME: [&str; 4] = ["too_large", "out_of_memory", "auth_error", "busy"];
-    let stores = ["set", "multiset", "add", "replace"].contains(&row.op.as_str());
-    stores && !NEVER_CAME.contains(&row.status.as_str())
-}
-
-fn is_delete(row: &Operation) -> bool {
-    row.op == "delete"
-}
+const CAME: [&str; 4] = ["ok", "not_found", "exists", "not_stored"];
 
 const CHECKS: [Check; 9] = [
     Check {
         counter: "cmd_get",
-        is_part: is_get,
+        is_part: |row| is_one_of(row, &GETS, &HIT) || is_one_of(row, &GETS, &MISS),
     },
     Check {
         counter: "get_hits",
-        is_part: |row| is_get(row) && row.outcome == "ok",
+        is_part: |row| is_one_of(row, &GETS, &HIT),
     },
     Check {
         counter: "get_misses",
-        is_part: |row| is_get(row) && row.outcome == "empty",
+        is_part: |row| is_one_of(row, &GETS, &MISS),
     },
     Check {
         counter: "cmd_set",
-        is_part: is_set,
+        is_part: |row| is_one_of(row, &SETS, &CAME),
     },
     Check {
         counter: "cmd_touch",
-        is_part: is_touch,
+        is_part: |row| is_one_of(row, &TOUCHES, &HIT) || is_one_of(row, &TOUCHES, &MISS),
     },
     Check {
         counter: "touch_hits",
-        is_part: |row| is_touch(row) && row.outcome == "ok",
+        is_part: |row| is_one_of(row, &TOUCHES, &HIT),
     },
     Check {
         counter: "touch_misses",
-        is_part: |row| is_touch(row) && row.outcome == "empty",
+        is_part: |row| is_one_of(row, &TOUCHES, &MISS),
     },
     Check {
         counter: "delete_hits",
-        is_part: |row| is_delete(row) && row.outcome == "ok",
+        is_part: |row| is_one_of(row, &["delete"], &HIT),
     },
     Check {
         counter: "delete_misses",
-        is_part: |row| is_delete(row) && row.outcome == "empty",
+        is_part: |row| is_one_of(row, &["delete"], &MISS),
     },
 ];
 
@@ -370,11 +365,11 @@ mod tests {
         }
     }
 
-    fn row(op: &str, outcome: &str, units: u64) -> Operation {
+    fn row(op: &str, status: &str, units: u64) -> Operation {
         Operation {
             op: op.to_owned(),
-            status: outcome.to_owned(),
-            outcome: outcome.to_owned(),
+            status: status.to_owned(),
+            outcome: "ok".to_owned(),
             count: units,
             units,
             total_count: units,
@@ -387,10 +382,13 @@ mod tests {
     fn document() -> Document {
         let mut document = sample::document(false);
         document.operations = vec![
-            row("get", "ok", 50),
+            row("get", "ok", 40),
+            row("get", "mismatch", 10),
             row("multiget", "ok", 30),
-            row("get", "empty", 10),
-            row("set", "ok", 10),
+            row("get", "not_found", 10),
+            row("set", "ok", 9),
+            row("add", "exists", 1),
+            row("set", "too_large", 77),
         ];
         document.connections.opened = 4;
         document.targets = [1, 2]

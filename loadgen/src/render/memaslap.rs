@@ -31,8 +31,8 @@ pub struct Memaslap {
     pub shares: [f64; 2],
     /// `-S`: the latency blocks.
     pub latency: bool,
-    /// `-v`: the lines of the comparison.
-    pub verify: bool,
+    /// `-v`: the share of the values that are compared, and the lines of it.
+    pub verify: Option<f64>,
     /// `-e`: the lines of the expiry.
     pub expiry: bool,
 }
@@ -79,19 +79,20 @@ fn write_report(out: &mut String, document: &Document, asked: &Memaslap) -> std:
     }
     let cmd_get = units(document, &GETS, |_| true);
     let cmd_set = units(document, &SETS, |_| true);
-    let misses = units(document, &GETS, |row| row.outcome == "empty");
+    let misses = units(document, &GETS, |row| row.status == "not_found");
     writeln!(
         out,
         "cmd_get: {cmd_get}\ncmd_set: {cmd_set}\nget_misses: {misses}"
     )?;
     let detail = |name: &str| document.protocol_details[name].as_u64().unwrap_or(0);
-    if asked.verify {
-        writeln!(out, "verify_misses: {}", detail("verify_misses"))?;
-        writeln!(out, "verify_failed: {}", detail("verify_failed"))?;
+    if let Some(share) = asked.verify {
+        // A miss has no value to compare, and so is not drawn: the share of them is as many.
+        writeln!(out, "verify_misses: {:.0}", misses as f64 * share)?;
+        writeln!(out, "verify_failed: {}", detail("mismatched"))?;
     }
     if asked.expiry {
         writeln!(out, "expired_get: {}", detail("expired_hits"))?;
-        writeln!(out, "unexpired_unget: {}", detail("unexpired_misses"))?;
+        writeln!(out, "unexpired_unget: {}", detail("early_misses"))?;
     }
     let (totals, summary) = (&document.totals, &document.summary);
     writeln!(out, "written_bytes: {}", totals.wire_tx_bytes.unwrap_or(0))?;
@@ -233,7 +234,7 @@ Set Statistics (10 events)
             window: 10_240,
             shares: [0.1, 0.9],
             latency: false,
-            verify: false,
+            verify: None,
             expiry: false,
         };
         let lines = "servers: 127.0.0.1:21311\nthreads count: 1\nconcurrency: 16\n\
