@@ -8,7 +8,9 @@ use loadgen_core::results::{Document, Finding, Operation, Weight, judge};
 use loadgen_core::workload::Endpoint;
 use serde_json::{Map, Value, json};
 
+use crate::spec::{MemcacheSpec, SizeRange, Sizes};
 use crate::stats::ServerStats;
+use crate::target::ITEM_OVERHEAD_BYTES;
 
 /// What one server said; an error is why it said nothing.
 #[derive(Clone, Debug)]
@@ -118,6 +120,24 @@ const CHECKS: [Check; 9] = [
         is_part: |row| is_one_of(row, &["delete"], &MISS),
     },
 ];
+
+/// What `items` items of `spec` need on a server, bytes: keys, values and what memcached keeps
+/// with each, without what its slabs waste.
+#[must_use]
+pub fn memory_bytes(spec: &MemcacheSpec, items: u64) -> u64 {
+    let mean = |sizes: &Sizes| {
+        let weights: f64 = sizes.0.iter().map(|r| f64::from(r.weight)).sum();
+        let middle = |r: &SizeRange| (f64::from(r.min_bytes) + f64::from(r.max_bytes)) / 2.0;
+        let sum: f64 = sizes
+            .0
+            .iter()
+            .map(|r| middle(r) * f64::from(r.weight))
+            .sum();
+        sum / weights.max(1.0)
+    };
+    let item = mean(&spec.key_bytes) + mean(&spec.value_bytes) + ITEM_OVERHEAD_BYTES as f64;
+    (items as f64 * item) as u64
+}
 
 /// Puts what the servers said under `targets[].server`, adds the findings, and judges anew.
 /// `prefill_bytes` is what the prefilled keys need on each server, at the least.
@@ -501,6 +521,26 @@ mod tests {
         assert_eq!(document.targets[0].server["delta"]["cmd_get"], Value::Null);
         let error = document.targets[1].server["error"].as_str().unwrap();
         assert!(error.contains("refused"), "{error}");
+    }
+
+    #[test]
+    fn memory_is_keys_values_and_headers() {
+        let spec = MemcacheSpec {
+            value_bytes: Sizes(vec![
+                SizeRange {
+                    min_bytes: 0,
+                    max_bytes: 200,
+                    weight: 3,
+                },
+                SizeRange {
+                    min_bytes: 500,
+                    max_bytes: 500,
+                    weight: 1,
+                },
+            ]),
+            ..MemcacheSpec::default()
+        };
+        assert_eq!(memory_bytes(&spec, 10), 10 * (64 + 200 + 56));
     }
 
     #[test]

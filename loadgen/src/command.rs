@@ -10,12 +10,30 @@ const SECRET: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 /// What takes a secret's place.
 const MASK: &str = "…";
 
-/// The words of the command line; credentials in headers and URLs are masked.
+/// The flag whose value is a name and a password.
+const CREDENTIALS: &str = "--sasl";
+
+/// The words of the command line; credentials in flags, headers and URLs are masked.
 pub(crate) fn recorded(words: &[OsString]) -> Vec<String> {
-    words
-        .iter()
-        .map(|word| mask_url(&mask_header(&word.to_string_lossy())))
-        .collect()
+    let mut is_secret = false;
+    let mask = |word: &OsString| {
+        let word = word.to_string_lossy();
+        let was_announced = std::mem::replace(&mut is_secret, word == CREDENTIALS);
+        if was_announced {
+            MASK.to_owned()
+        } else {
+            mask_url(&mask_header(&mask_credentials(&word)))
+        }
+    };
+    words.iter().map(mask).collect()
+}
+
+/// `--sasl=NAME:PASSWORD`.
+fn mask_credentials(word: &str) -> String {
+    match word.split_once('=') {
+        Some((CREDENTIALS, _)) => format!("{CREDENTIALS}={MASK}"),
+        _ => word.to_owned(),
+    }
 }
 
 /// `-H`, `-HName: value` and `--header=Name: value` all have the name and a colon in one word.
@@ -65,8 +83,12 @@ mod tests {
             ("http://u:p@host:80/a@b", "http://…@host:80/a@b"),
             ("http://host/a@b", "http://host/a@b"),
             ("-c100", "-c100"),
+            ("--sasl=me:secret", "--sasl=…"),
+            ("--sasl-less=me:x", "--sasl-less=me:x"),
         ] {
             assert_eq!(recorded(&[word.into()]), [kept]);
         }
+        let words = ["--sasl", "me:secret", "host:1"].map(OsString::from);
+        assert_eq!(recorded(&words), ["--sasl", "…", "host:1"]);
     }
 }

@@ -154,13 +154,20 @@ mod tests {
         assert_eq!(replies, document.totals.completed);
         let by_target: u64 = document.targets.iter().map(|t| t.completed).sum();
         assert_eq!(by_target, document.totals.completed);
-        let other = document.operations.iter().find(|o| o.op == "other").unwrap();
+        let other = document
+            .operations
+            .iter()
+            .find(|o| o.op == "other")
+            .unwrap();
         assert_eq!((other.count, other.response_time.count), (0, 0));
         assert!(other.total_count > 0);
         assert_eq!(document.summary.requests, summary.requests);
         assert_eq!(document.phases[0].name, "prefill");
         assert_eq!(document.phases[0].start_ns, 0);
-        assert_eq!(document.phases[1].start_ns, alone.phases[0].start_ns + 5_000_000_000);
+        assert_eq!(
+            document.phases[1].start_ns,
+            alone.phases[0].start_ns + 5_000_000_000
+        );
         assert_eq!(document.start_unix_ns, prelude.start_unix_ns);
     }
 

@@ -227,7 +227,10 @@ impl Ask {
     pub fn spec(&self, prefix: &str) -> MemcacheSpec {
         let [set, get] = self.weights();
         // The shares are of keys, and a GET takes several.
-        let ops = [(Op::Set, set * self.division), (Op::Get, get)];
+        let (sets, gets) = (u64::from(set) * u64::from(self.division), u64::from(get));
+        let common = common_divisor(sets, gets).max(1);
+        let weight = |n: u64| u32::try_from(n / common).unwrap_or(u32::MAX);
+        let ops = [(Op::Set, weight(sets)), (Op::Get, weight(gets))];
         MemcacheSpec {
             servers: self.server_list(),
             ops: ops.into_iter().filter(|(_, weight)| *weight > 0).collect(),
@@ -242,7 +245,7 @@ impl Ask {
             key_space: KeySpace::Window {
                 overwrite: self.overwrite.unwrap_or_default(),
             },
-            multiget: self.division,
+            multiget: if get > 0 { self.division } else { 1 },
             expiry_s: if self.expiry.is_some() { EXPIRY_S } else { 0 },
             expiry_share: self.expiry.unwrap_or(1.0),
             verify: self.verify.unwrap_or_default(),
@@ -256,6 +259,11 @@ impl Ask {
             ..MemcacheSpec::default()
         }
     }
+}
+
+/// Euclid's.
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 #[cfg(test)]
@@ -289,7 +297,7 @@ mod tests {
         assert_eq!(ask.duration, Duration::from_secs(600));
         assert_eq!((ask.window, ask.division), (10_240, 1));
         let spec = ask.spec("p");
-        assert_eq!(spec.ops, [(Op::Set, 100), (Op::Get, 900)]);
+        assert_eq!(spec.ops, [(Op::Set, 1), (Op::Get, 9)]);
         assert_eq!(spec.key_bytes, Sizes(vec![one(64)]));
         assert_eq!(spec.value_bytes, Sizes(vec![one(1024)]));
         assert_eq!(spec.key_space, KeySpace::Window { overwrite: 0.0 });
@@ -328,7 +336,7 @@ mod tests {
         assert_eq!(ask.rate_per_s, Some(40_960));
         let spec = ask.spec("");
         assert_eq!(spec.multiget, 20);
-        assert_eq!(spec.ops, [(Op::Set, 2000), (Op::Get, 900)]);
+        assert_eq!(spec.ops, [(Op::Set, 20), (Op::Get, 9)]);
         let ask = typed("-s 127.0.0.1:11211,127.0.0.1:11212 -F config -t 2m").unwrap();
         assert_eq!(ask.server_list(), ["127.0.0.1:11211", "127.0.0.1:11212"]);
         let ask = typed("-s localhost:11108,localhost:11109 -B -x 10000000 -X 100 -R").unwrap();
@@ -351,7 +359,7 @@ mod tests {
         (gets.config.set, gets.config.get) = (0.0, 1.0);
         assert_eq!(gets.requests(), Some(100));
         assert_eq!(gets.spec("").prefill, Prefill::All);
-        assert_eq!(gets.spec("").ops, [(Op::Get, 1000)]);
+        assert_eq!(gets.spec("").ops, [(Op::Get, 1)]);
     }
 
     #[test]
