@@ -9,6 +9,9 @@ pub mod buffer;
 
 pub mod protocol;
 
+#[cfg(feature = "replay")]
+pub mod replay;
+
 pub mod workload;
 
 pub mod address;

@@ -160,7 +160,7 @@ mod tests {
             ("loadgen http -d {} http://h/", "--body"),
             ("loadgen http -s x.lua http://h/", "Lua"),
             ("loadgen memcache -s h", "HOST:PORT"),
-            ("loadgen memcache --ratio 1:9 h", "--op-mix"),
+            ("loadgen memcache --test-time=5 h", "-d"),
             ("loadgen memcache -t 60s h", "-d"),
             ("loadgen memcache -x 5 h", "-n"),
         ] {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loadgen_core::cli::{CommonArgs, DriverArg};
-use loadgen_core::engine::Native;
+use loadgen_core::engine::{Native, Simulated};
 use loadgen_core::host;
 use loadgen_core::pace::Pacing;
 use loadgen_core::results::{Document, exit};
@@ -18,10 +18,10 @@ use loadgen_core::workload::{Endpoint, Scenario as _};
 use loadgen_memcache::args::MemcacheArgs;
 use loadgen_memcache::reconcile::{Witness, memory_bytes, reconcile};
 use loadgen_memcache::stats::ServerStats;
-use loadgen_memcache::{MemcachePlan, MemcacheScenario};
+use loadgen_memcache::{MemcachePeer, MemcachePlan, MemcacheScenario};
 
 use crate::failure::Failure;
-use crate::launch::launch_as;
+use crate::launch::{launch, launch_as};
 use crate::signals::Signals;
 use crate::{command, drive, prelude};
 
@@ -33,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Requests in flight of a prefill, at the least: it is not measured, so it may be quick.
 const PREFILL_DEPTH: u32 = 16;
+
+/// Servers, when none were typed.
+pub(crate) const SERVERS: &str = "MEMCACHED_SERVERS";
+
+/// After how long the scripted target of `--driver sim` answers.
+const SIM_DELAY_NS: u64 = 1_000_000;
 
 /// What can be typed behind `loadgen memcache`.
 #[derive(Debug, clap::Args)]
@@ -51,16 +57,23 @@ pub(crate) fn run(typed: &MemcacheCommand, words: &[OsString]) -> Result<u8, Fai
     let common = &typed.common;
     let options = common.options(&command::recorded(words))?;
     common.client_of(&CLIENTS)?;
-    if common.client.driver == DriverArg::Sim {
-        return Err(Failure::usage(
-            "--driver sim has no memcached; loadgen serve memcache is one on a socket",
-        ));
-    }
-    let mut spec = typed.memcache.spec()?;
-    spec.seed = options.engine.seed;
+    let environment = std::env::var(SERVERS).ok();
+    let spec = (typed.memcache).spec(environment.as_deref(), options.engine.seed)?;
     let scenario = MemcacheScenario::new(MemcachePlan::new(spec)?);
-    let client = Native(Arc::new(scenario.clone()));
     let output = &common.output;
+    if common.client.driver == DriverArg::Sim {
+        let peer = || {
+            let mut peer = MemcachePeer::default();
+            peer.delay_ns = SIM_DELAY_NS;
+            peer
+        };
+        return launch(
+            Arc::new(Simulated(Arc::new(scenario), peer)),
+            options,
+            output,
+        );
+    }
+    let client = Native(Arc::new(scenario.clone()));
     launch_as(&client, &options, output, |signals| {
         measure(&scenario, &options, signals, output.quiet)
     })

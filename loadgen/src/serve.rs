@@ -48,7 +48,7 @@ fn until_told<T, S: Serialize>(
     let stats = stop(target);
     let text = serde_json::to_string_pretty(&stats)
         .map_err(|e| Failure::output(format!("the target's numbers are no JSON: {e}")))?;
-    writeln!(std::io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{text}")
         .map_err(|e| Failure::output(format!("stdout cannot be written: {e}")))?;
     Ok(0)
 }

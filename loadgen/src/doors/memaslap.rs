@@ -47,7 +47,7 @@ pub(super) fn run(words: &[OsString], typed: &[OsString]) -> u8 {
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let done = match read(&words, std::env::var("MEMCACHED_SERVERS").ok()) {
+    let done = match read(&words, std::env::var(run_memcache::SERVERS).ok()) {
         Ok(Typed::Run { ask, json }) => measure(&ask, json.as_deref(), typed),
         Ok(Typed::Help) => output::stdout(USAGE).map(|()| exit::OK),
         Ok(Typed::Version) => {

@@ -71,19 +71,19 @@ pub(super) const UNKNOWN: &[(&str, &str)] = &[
     ("--time", "the duration is -d/--duration here"),
     (
         "-F",
-        "loadgen memaslap reads -F files; here sizes are --key-size and --value-size, shares --op-mix",
+        "loadgen memaslap reads -F files; here sizes are --key-size and --value-size, shares --ratio or --op-mix",
     ),
     (
         "--cfg_cmd",
-        "loadgen memaslap reads such files; here sizes are --key-size and --value-size, shares --op-mix",
+        "loadgen memaslap reads such files; here sizes are --key-size and --value-size, shares --ratio or --op-mix",
     ),
     (
         "-w",
-        "windows of keys (memaslap: -w) are --key-space window with --keys here",
+        "windows that move (memaslap: -w) are what loadgen memaslap does; here --key-space per-connection gives each connection --keys of its own",
     ),
     (
         "--win_size",
-        "windows of keys are --key-space window with --keys here",
+        "windows that move are what loadgen memaslap does; here --key-space per-connection gives each connection --keys of its own",
     ),
     (
         "-X",
@@ -109,16 +109,12 @@ pub(super) const UNKNOWN: &[(&str, &str)] = &[
         "which key is asked for is --popularity here",
     ),
     (
-        "--ratio",
-        "shares of SET and GET (memtier: --ratio 1:9) are --op-mix set=1,get=9 here",
-    ),
-    (
         "--update",
-        "shares of SET and GET (mutilate: -u) are --op-mix set=1,get=9 here",
+        "shares of SET and GET (mutilate: -u) are --ratio SET:GET here",
     ),
     (
         "-u",
-        "shares of SET and GET (mutilate: -u 0.1) are --op-mix set=1,get=9 here",
+        "shares of SET and GET (mutilate: -u 0.1) are --ratio SET:GET here, such as 1:9",
     ),
     (
         "--pipeline",
@@ -150,11 +146,11 @@ pub(super) const UNKNOWN: &[(&str, &str)] = &[
     ),
     (
         "-o",
-        "reusing keys (memaslap: -o) is what every --key-space but window does; the document goes to a file with --json=FILE (memtier: -o)",
+        "keys are always reused here, loadgen memaslap does otherwise (memaslap: -o); the document goes to a file with --json=FILE (memtier: -o)",
     ),
     (
         "--overwrite",
-        "every --key-space but window reuses its keys",
+        "keys are always reused here; loadgen memaslap does otherwise",
     ),
     ("--out-file", "the document goes to a file with --json=FILE"),
     (

@@ -129,7 +129,10 @@ fn memaslaps_report_is_the_targets_own_count() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("door.json");
     let address = target.address().to_string();
-    let line = format!("memaslap -s {address} -B -x 2000 -c 4 -S 1s --json={}", file.display());
+    let line = format!(
+        "memaslap -s {address} -B -x 2000 -c 4 -S 1s --json={}",
+        file.display()
+    );
     let left = loadgen(&line);
     assert_eq!(left.code, Some(0), "{}", left.stderr);
     let stats = target.stop();
@@ -170,7 +173,12 @@ fn memaslaps_rate_is_kept_and_its_servers_come_from_the_environment() {
     let (_, tps) = last.split_once("TPS: ").unwrap();
     let tps: f64 = tps.split(' ').next().unwrap().parse().unwrap();
     assert!((900.0..1150.0).contains(&tps), "{last}");
-    for line in ["verify_misses: ", "verify_failed: 0", "expired_get: 0", "unexpired_unget: 0"] {
+    for line in [
+        "verify_misses: ",
+        "verify_failed: 0",
+        "expired_get: 0",
+        "unexpired_unget: 0",
+    ] {
         assert!(left.stdout.contains(line), "{line}: {}", left.stdout);
     }
     assert!(target.stop().get("cmd_get") > 1000);
@@ -185,7 +193,11 @@ fn what_memaslap_cannot_do_is_refused_with_its_code() {
         ("memaslap -s h -t 10", "-t \"10\""),
         ("memaslap -s h -F /no/such/file", "/no/such/file"),
     ] {
-        let left: Left = command(line).env_remove("MEMCACHED_SERVERS").output().unwrap().into();
+        let left: Left = command(line)
+            .env_remove("MEMCACHED_SERVERS")
+            .output()
+            .unwrap()
+            .into();
         assert_eq!(left.code, Some(1), "{line}");
         assert!(left.stderr.contains(said), "{line}: {}", left.stderr);
     }
@@ -194,7 +206,10 @@ fn what_memaslap_cannot_do_is_refused_with_its_code() {
     let left = loadgen(&format!("memaslap -s {address} -B -x 16"));
     assert_eq!(left.code, Some(1));
     assert!(left.stderr.contains("refused"), "{}", left.stderr);
-    let ascii = loadgen(&format!("memaslap -s {} -x 160", memcache_target().address()));
+    let ascii = loadgen(&format!(
+        "memaslap -s {} -x 160",
+        memcache_target().address()
+    ));
     assert_eq!(ascii.code, Some(1), "its target is gone");
     assert!(ascii.stderr.contains("ASCII"), "{}", ascii.stderr);
 }

@@ -42,7 +42,9 @@ fn serve_says_where_and_what_it_did() {
 #[test]
 fn a_memcached_of_ours_likewise_and_the_two_agree() {
     let (left, stats) = serve("memcache --workers 2 -m 8", |address| {
-        loadgen(&format!("memcache -n 500 --keys 100 --prefill --json {address}"))
+        loadgen(&format!(
+            "memcache -n 500 --keys 100 --prefill --json {address}"
+        ))
     });
     assert_eq!(left.code, Some(0), "{}", left.stderr);
     let document = left.document();
@@ -57,7 +59,9 @@ fn a_memcached_of_ours_likewise_and_the_two_agree() {
 #[test]
 fn a_sasl_password_stays_out_of_the_document() {
     let (left, _) = serve("memcache --user me:hunter2", |address| {
-        loadgen(&format!("memcache -n 50 --json --sasl me:hunter2 {address}"))
+        loadgen(&format!(
+            "memcache -n 50 --json --sasl me:hunter2 {address}"
+        ))
     });
     assert_eq!(left.code, Some(0), "{}", left.stderr);
     assert!(!left.stdout.contains("hunter2"));
