@@ -97,11 +97,7 @@ fn write_report(out: &mut String, document: &Document, asked: &Memaslap) -> std:
     let (totals, summary) = (&document.totals, &document.summary);
     writeln!(out, "written_bytes: {}", totals.wire_tx_bytes.unwrap_or(0))?;
     writeln!(out, "read_bytes: {}", totals.wire_rx_bytes.unwrap_or(0))?;
-    writeln!(
-        out,
-        "object_bytes: {}",
-        totals.payload_tx_bytes.unwrap_or(0)
-    )?;
+    writeln!(out, "object_bytes: {}", detail("object_tx_bytes"))?;
     let measure = document.phases.iter().find(|p| p.name == "measure");
     let seconds = measure.map_or(0.0, |p| p.duration_ns as f64 / 1e9);
     let wire = summary.wire.tx_bytes.unwrap_or(0) + summary.wire.rx_bytes.unwrap_or(0);

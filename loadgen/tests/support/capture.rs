@@ -4,10 +4,14 @@
 
 use std::io::Read;
 use std::process::{Child, ChildStderr, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::privileged;
+
+/// The kernel hands packets over in blocks, a full one or after a part of a second.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// A capture under way.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ impl Capture {
     /// Ends it. None may be missing, and there must be more than `packets`.
     #[track_caller]
     pub(crate) fn stop(mut self, packets: u64) -> Captured {
+        // What the kernel has not handed over yet is lost when dumpcap ends, and no drop.
+        std::thread::sleep(SETTLE);
         let pid = self.child.id().to_string();
         let stopped = privileged("kill").args(["-INT", &pid]).status();
         assert!(stopped.expect("kill runs").success());

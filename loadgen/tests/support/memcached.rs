@@ -17,6 +17,7 @@ use super::free_port;
 pub(crate) struct Memcached {
     pub(crate) port: u16,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     daemon: Daemon,
 }
 
@@ -24,10 +25,23 @@ impl Memcached {
     /// `memcached ARGS` on a port of its own.
     #[track_caller]
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_in(args, &[])
+    }
+
+    /// The same, with more in its environment.
+    #[track_caller]
+    pub(crate) fn start_in(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let port = free_port();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let daemon = Daemon::start(command(port, &args), port);
-        Self { port, args, daemon }
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let daemon = Daemon::start(command(port, &args, &environment), port);
+        Self {
+            port,
+            args,
+            environment,
+            daemon,
+        }
     }
 
     /// `HOST:PORT`.
@@ -44,7 +58,7 @@ impl Memcached {
     /// Starts it again on the same port.
     #[track_caller]
     pub(crate) fn again(&mut self) {
-        self.daemon = Daemon::start(command(self.port, &self.args), self.port);
+        self.daemon = Daemon::start(command(self.port, &self.args, &self.environment), self.port);
     }
 
     /// Its numbers now.
@@ -72,7 +86,7 @@ impl Memcached {
     }
 }
 
-fn command(port: u16, args: &[String]) -> Command {
+fn command(port: u16, args: &[String], environment: &[(String, String)]) -> Command {
     let mut command = Command::new("memcached");
     command.args(["-l", "127.0.0.1", "-p", &port.to_string(), "-U", "0"]);
     // It refuses to be root unless it is told so.
@@ -80,6 +94,7 @@ fn command(port: u16, args: &[String]) -> Command {
         command.args(["-u", "root"]);
     }
     command.args(args);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command
 }
 
