@@ -33,7 +33,11 @@ fn clap_accepts_the_definition_and_every_flag_states_its_default() {
     for arg in command.get_arguments().filter(|arg| arg.get_id() != "help") {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let stated = help.contains("[default: ") || !arg.get_default_values().is_empty();
-        assert!(stated, "--{} does not say its default: {help}", arg.get_id());
+        assert!(
+            stated,
+            "--{} does not say its default: {help}",
+            arg.get_id()
+        );
     }
 }
 
@@ -54,12 +58,18 @@ fn flags_reach_their_fields() {
     );
     assert_eq!(all.servers, ["a", "b:2"]);
     assert_eq!(all.ops, [(Op::Get, 8), (Op::Set, 1), (Op::Incr, 1)]);
-    assert_eq!((all.mix, all.key_bytes), (Mix::Rotation, Sizes::range(16, 32)));
+    assert_eq!(
+        (all.mix, all.key_bytes),
+        (Mix::Rotation, Sizes::range(16, 32))
+    );
     assert_eq!(all.value_bytes.0, [range(64, 64, 3), range(1024, 2048, 1)]);
     assert_eq!((all.key_prefix.as_str(), all.keys), ("p-", 1_000_000));
     assert_eq!(all.key_space, KeySpace::PerConnection);
     assert_eq!(all.popularity, Popularity::Zipf(0.99));
-    assert_eq!((all.placement, all.multiget, all.multiset), (Placement::Hashed, 100, 5));
+    assert_eq!(
+        (all.placement, all.multiget, all.multiset),
+        (Placement::Hashed, 100, 5)
+    );
     assert_eq!((all.expiry_s, all.prefill), (60, Prefill::First(10)));
     assert!(all.set_on_miss && all.return_keys);
     let who = all.sasl.unwrap();
@@ -108,7 +118,10 @@ fn what_is_no_value_is_refused_by_name() {
         assert!(text.contains(part), "{line}: {text}");
     }
     let refused = typed("h --sasl secret").unwrap_err().to_string();
-    let half = typed("h --expiry 1500ms").unwrap().spec(None, 1).unwrap_err();
+    let half = typed("h --expiry 1500ms")
+        .unwrap()
+        .spec(None, 1)
+        .unwrap_err();
     assert!(half.to_string().contains("whole seconds"));
     assert!(refused.contains("colon"));
 }

@@ -11,7 +11,7 @@
 pub mod args;
 mod body;
 mod greeting;
-mod local;
+pub mod local;
 pub mod mix;
 pub mod objects;
 pub mod plan;

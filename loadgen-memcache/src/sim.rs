@@ -131,7 +131,11 @@ fn read(store: &Dictionary, asked: &Asked<'_>) -> Answer {
     };
     Answer {
         extras: vec![0; 4],
-        key: if with_key { asked.key.to_vec() } else { Vec::new() },
+        key: if with_key {
+            asked.key.to_vec()
+        } else {
+            Vec::new()
+        },
         value: value.clone(),
         ..Answer::default()
     }
@@ -156,7 +160,10 @@ fn count(store: &mut Dictionary, asked: &Asked<'_>) -> Answer {
         let bytes = bytes.and_then(|b| b.try_into().ok());
         bytes.map_or(0, u64::from_be_bytes)
     };
-    let (delta, initial) = (number(asked.extras.get(..8)), number(asked.extras.get(8..16)));
+    let (delta, initial) = (
+        number(asked.extras.get(..8)),
+        number(asked.extras.get(8..16)),
+    );
     let next = match store.get(asked.key) {
         None => Some(initial),
         Some(text) => String::from_utf8_lossy(text)
@@ -165,7 +172,10 @@ fn count(store: &mut Dictionary, asked: &Asked<'_>) -> Answer {
             .map(|n| n.wrapping_add(delta)),
     };
     let Some(next) = next else {
-        return refusal(NON_NUMERIC, "Non-numeric server-side value for incr or decr");
+        return refusal(
+            NON_NUMERIC,
+            "Non-numeric server-side value for incr or decr",
+        );
     };
     store.insert(asked.key.to_vec(), next.to_string().into_bytes());
     Answer {

@@ -13,14 +13,16 @@ use loadgen_memcache::session::Request;
 use loadgen_memcache::tables::{self, MISMATCH, MISS, MULTIGET, MULTISET, OK, Row};
 use loadgen_memcache::wire::{HEADER_BYTES, Wrong, opcode, reply as text};
 use loadgen_memcache::{MemcacheSession, MemcacheSpec, Op};
-use wire::{connection, key, objects, reply, spec};
+use wire::{connection, key, reply, scenario, spec};
 
 /// Flags of a value.
 const FLAGS: &[u8] = &[0; 4];
 
 /// The verdict on `bytes`, the same however they are cut and whether the target closes then.
 fn verdict(spec: &MemcacheSpec, requests: fn() -> Vec<Request>, bytes: &[u8]) -> Vec<Seen> {
-    let conn = |skips: Skips| -> Replay<MemcacheSession> { connection(spec, requests(), skips) };
+    let scenario = scenario(spec);
+    let conn =
+        |skips: Skips| -> Replay<MemcacheSession> { connection(&scenario, requests(), skips) };
     let open = however_cut(conn, bytes, false);
     let closed = however_cut(conn, bytes, true);
     if open.last() != Some(&Seen::Waiting) {
@@ -95,10 +97,18 @@ fn every_op_and_every_error_has_its_row() {
     let cases: [(Op, u8, fn() -> Vec<Request>); 7] = [
         (Op::Set, opcode::SET, || vec![Request::One(Op::Set, key(0))]),
         (Op::Add, opcode::ADD, || vec![Request::One(Op::Add, key(0))]),
-        (Op::Replace, opcode::REPLACE, || vec![Request::One(Op::Replace, key(0))]),
-        (Op::Delete, opcode::DELETE, || vec![Request::One(Op::Delete, key(0))]),
-        (Op::Touch, opcode::TOUCH, || vec![Request::One(Op::Touch, key(0))]),
-        (Op::Incr, opcode::INCREMENT, || vec![Request::One(Op::Incr, key(0))]),
+        (Op::Replace, opcode::REPLACE, || {
+            vec![Request::One(Op::Replace, key(0))]
+        }),
+        (Op::Delete, opcode::DELETE, || {
+            vec![Request::One(Op::Delete, key(0))]
+        }),
+        (Op::Touch, opcode::TOUCH, || {
+            vec![Request::One(Op::Touch, key(0))]
+        }),
+        (Op::Incr, opcode::INCREMENT, || {
+            vec![Request::One(Op::Incr, key(0))]
+        }),
         (Op::Gat, opcode::GAT, || vec![Request::One(Op::Gat, key(0))]),
     ];
     for (op, code, requests) in cases {
@@ -121,7 +131,12 @@ fn every_op_and_every_error_has_its_row() {
 
 #[test]
 fn pipelined_replies_are_told_apart() {
-    let bytes = [hit(opcode::GET, 0, b"a"), miss(1), hit(opcode::GET, 2, b"ccc")].concat();
+    let bytes = [
+        hit(opcode::GET, 0, b"a"),
+        miss(1),
+        hit(opcode::GET, 2, b"ccc"),
+    ]
+    .concat();
     let wanted = [
         answered(OK, 1, 1, 29),
         answered(MISS, 1, 0, 29 + 33),
@@ -153,12 +168,12 @@ fn another_opcode_than_the_sent_one_is_a_fault() {
 #[test]
 fn a_reply_that_never_ends_is_no_reply() {
     let bytes = hit(opcode::GET, 0, b"value");
+    let scenario = scenario(&spec());
+    let conn = |skips| connection(&scenario, one_get(), skips);
     for cut in [1, 23, 24, bytes.len() - 1] {
-        let conn = |skips| connection(&spec(), one_get(), skips);
         assert_eq!(however_cut(conn, &bytes[..cut], false), [Seen::Waiting]);
         assert_eq!(however_cut(conn, &bytes[..cut], true), [Seen::Truncated]);
     }
-    let conn = |skips| connection(&spec(), one_get(), skips);
     assert_eq!(however_cut(conn, b"", true), [Seen::ClosedBeforeReply]);
 }
 
@@ -226,7 +241,13 @@ fn what_a_batch_passes_over_is_a_miss() {
         let wanted = match hits {
             0 => answered(MISS, 10, 0, bytes.len()),
             10 => answered(OK, 10, payload, bytes.len()),
-            _ => with_rows(OK, hits, &[(MULTIGET, MISS, 10 - hits)], payload, bytes.len()),
+            _ => with_rows(
+                OK,
+                hits,
+                &[(MULTIGET, MISS, 10 - hits)],
+                payload,
+                bytes.len(),
+            ),
         };
         assert_eq!(verdict(&spec(), multiget, &bytes), [wanted], "{present:?}");
     }
@@ -302,7 +323,8 @@ impl<const N: usize> ConcatAll for [Vec<Request>; N] {
 
 fn value_of(spec: &MemcacheSpec, index: u64, value_bytes: u32) -> Vec<u8> {
     let mut out = Outbox::default();
-    objects(spec).put_value(key(index), value_bytes, &mut out);
+    let objects = scenario(spec).memcache_plan().objects();
+    objects.put_value(key(index), value_bytes, &mut out);
     out.flatten()
 }
 
@@ -331,7 +353,10 @@ fn a_changed_value_is_a_mismatch_only_where_it_is_compared() {
         let good = hit(opcode::GET, 0, &value);
         let at = good.len();
         let payload = u64::from(size);
-        assert_eq!(verdict(&spec, one_get, &good), [answered(OK, 1, payload, at)]);
+        assert_eq!(
+            verdict(&spec, one_get, &good),
+            [answered(OK, 1, payload, at)]
+        );
         if let Some(last) = value.last_mut() {
             *last ^= 1;
         }
@@ -339,7 +364,10 @@ fn a_changed_value_is_a_mismatch_only_where_it_is_compared() {
         let wanted = [answered(MISMATCH, 1, payload, at)];
         assert_eq!(verdict(&spec, one_get, &bad), wanted, "{size}");
         let blind = self::spec();
-        assert_eq!(verdict(&blind, one_get, &bad), [answered(OK, 1, payload, at)]);
+        assert_eq!(
+            verdict(&blind, one_get, &bad),
+            [answered(OK, 1, payload, at)]
+        );
     }
 }
 
@@ -365,7 +393,8 @@ fn a_key_that_comes_back_must_be_the_one_that_was_asked_for() {
         return_keys: true,
         ..spec()
     };
-    let name = |index| objects(&spec).name(key(index));
+    let objects = scenario(&spec).memcache_plan().objects();
+    let name = |index| objects.name(key(index));
     let with_key = |code, opaque, name: &str| {
         let body = [FLAGS, name.as_bytes(), b"value"];
         reply(code, 0, opaque, body)
