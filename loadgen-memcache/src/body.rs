@@ -7,7 +7,7 @@ const FLAGS_BYTES: u64 = 4;
 
 /// What is still to come of a body, and what it is compared with.
 #[derive(Debug, Default)]
-pub struct Body {
+pub(crate) struct Body {
     left: u64,
     at: u64,
     /// Where the value begins.
@@ -20,7 +20,7 @@ impl Body {
     /// A body of `body_bytes` whose value begins at `value_at`. `check`: its value is compared.
     #[must_use]
     #[inline]
-    pub fn new(body_bytes: u32, value_at: u32, check: Option<Check>) -> Self {
+    pub(crate) fn new(body_bytes: u32, value_at: u32, check: Option<Check>) -> Self {
         Self {
             left: u64::from(body_bytes),
             at: 0,
@@ -33,14 +33,14 @@ impl Body {
     /// Bytes that are still to come.
     #[must_use]
     #[inline]
-    pub fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
     /// Of those, how many need not be seen; `key` is the key that is compared, if one is.
     #[must_use]
     #[inline]
-    pub fn unneeded(&self, key: &[u8]) -> u64 {
+    pub(crate) fn unneeded(&self, key: &[u8]) -> u64 {
         let key_is_over = key.is_empty() || self.at >= self.value_at;
         if self.check.is_none() && key_is_over {
             self.left
@@ -50,7 +50,7 @@ impl Body {
     }
 
     /// So many bytes came and were not seen.
-    pub fn skip(&mut self, bytes: u64) {
+    pub(crate) fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
         self.left -= bytes;
         self.at += bytes;
@@ -58,7 +58,7 @@ impl Body {
 
     /// Bytes came; how many of them belong to this body. `key`: the key that must come back.
     #[inline]
-    pub fn read(&mut self, bytes: &[u8], key: &[u8], objects: &Objects) -> usize {
+    pub(crate) fn read(&mut self, bytes: &[u8], key: &[u8], objects: &Objects) -> usize {
         let take = self.left.min(bytes.len() as u64) as usize;
         if self.check.is_some() || !key.is_empty() {
             self.compare(&bytes[..take], key, objects);
@@ -87,13 +87,13 @@ impl Body {
 
     /// Whether the key was another one.
     #[must_use]
-    pub const fn key_is_wrong(&self) -> bool {
+    pub(crate) const fn key_is_wrong(&self) -> bool {
         self.key_wrong
     }
 
     /// The comparison of the value, when there was one.
     #[must_use]
-    pub const fn check(&self) -> Option<&Check> {
+    pub(crate) const fn check(&self) -> Option<&Check> {
         self.check.as_ref()
     }
 }

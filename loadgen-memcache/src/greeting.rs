@@ -11,7 +11,7 @@ use crate::wire::{HEADER_BYTES, WireError, Wrong, opcode, request};
 const OPAQUE: u32 = 0xfeed_beef;
 
 /// Appends the greeting.
-pub fn send(sasl: Option<&Credentials>, out: &mut Vec<u8>) {
+pub(crate) fn send(sasl: Option<&Credentials>, out: &mut Vec<u8>) {
     match sasl {
         Some(who) => request::sasl_plain(&who.user, &who.password, OPAQUE, out),
         None => request::noop(OPAQUE, out),
@@ -22,7 +22,7 @@ pub fn send(sasl: Option<&Credentials>, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// When the server refuses, or talks nonsense.
-pub fn read(sasl: bool, bytes: &[u8]) -> Result<Option<usize>, WireError> {
+pub(crate) fn read(sasl: bool, bytes: &[u8]) -> Result<Option<usize>, WireError> {
     let Some(header) = reply::header(bytes)? else {
         return Ok(None);
     };

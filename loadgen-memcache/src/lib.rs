@@ -13,7 +13,7 @@
 pub mod args;
 mod body;
 mod greeting;
-mod local;
+pub mod local;
 pub mod memaslap;
 pub mod mix;
 pub mod objects;

@@ -551,3 +551,7 @@ fn fault(phase: Phase, error: WireError) -> Fault {
         detail: error.detail,
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -13,14 +13,16 @@ use loadgen_memcache::session::Request;
 use loadgen_memcache::tables::{self, MISMATCH, MISS, MULTIGET, MULTISET, OK, Row};
 use loadgen_memcache::wire::{HEADER_BYTES, Wrong, opcode, reply as text};
 use loadgen_memcache::{MemcacheSession, MemcacheSpec, Op};
-use wire::{connection, key, objects, reply, spec};
+use wire::{connection, key, reply, scenario, spec};
 
 /// Flags of a value.
 const FLAGS: &[u8] = &[0; 4];
 
 /// The verdict on `bytes`, the same however they are cut and whether the target closes then.
 fn verdict(spec: &MemcacheSpec, requests: fn() -> Vec<Request>, bytes: &[u8]) -> Vec<Seen> {
-    let conn = |skips: Skips| -> Replay<MemcacheSession> { connection(spec, requests(), skips) };
+    let scenario = scenario(spec);
+    let conn =
+        |skips: Skips| -> Replay<MemcacheSession> { connection(&scenario, requests(), skips) };
     let open = however_cut(conn, bytes, false);
     let closed = however_cut(conn, bytes, true);
     if open.last() != Some(&Seen::Waiting) {
@@ -166,12 +168,12 @@ fn another_opcode_than_the_sent_one_is_a_fault() {
 #[test]
 fn a_reply_that_never_ends_is_no_reply() {
     let bytes = hit(opcode::GET, 0, b"value");
+    let scenario = scenario(&spec());
+    let conn = |skips| connection(&scenario, one_get(), skips);
     for cut in [1, 23, 24, bytes.len() - 1] {
-        let conn = |skips| connection(&spec(), one_get(), skips);
         assert_eq!(however_cut(conn, &bytes[..cut], false), [Seen::Waiting]);
         assert_eq!(however_cut(conn, &bytes[..cut], true), [Seen::Truncated]);
     }
-    let conn = |skips| connection(&spec(), one_get(), skips);
     assert_eq!(however_cut(conn, b"", true), [Seen::ClosedBeforeReply]);
 }
 
@@ -321,7 +323,8 @@ impl<const N: usize> ConcatAll for [Vec<Request>; N] {
 
 fn value_of(spec: &MemcacheSpec, index: u64, value_bytes: u32) -> Vec<u8> {
     let mut out = Outbox::default();
-    objects(spec).put_value(key(index), value_bytes, &mut out);
+    let objects = scenario(spec).memcache_plan().objects();
+    objects.put_value(key(index), value_bytes, &mut out);
     out.flatten()
 }
 
@@ -390,7 +393,8 @@ fn a_key_that_comes_back_must_be_the_one_that_was_asked_for() {
         return_keys: true,
         ..spec()
     };
-    let name = |index| objects(&spec).name(key(index));
+    let objects = scenario(&spec).memcache_plan().objects();
+    let name = |index| objects.name(key(index));
     let with_key = |code, opaque, name: &str| {
         let body = [FLAGS, name.as_bytes(), b"value"];
         reply(code, 0, opaque, body)

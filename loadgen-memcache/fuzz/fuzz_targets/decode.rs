@@ -5,19 +5,35 @@
 #[path = "../../tests/support/wire.rs"]
 mod wire;
 
+use std::sync::OnceLock;
+
 use libfuzzer_sys::fuzz_target;
 use loadgen_core::replay::Skips;
 use loadgen_memcache::session::Request;
-use loadgen_memcache::{MemcacheSpec, Op};
-use wire::{connection, key, reply, spec};
+use loadgen_memcache::{MemcacheScenario, Op};
+use wire::{connection, key, reply, scenario, spec};
 
 /// The input: requests by bits, flags, how many cuts, the cuts in 1/255 of the rest, the rest.
 struct Case<'a> {
     requests: u8,
-    spec: MemcacheSpec,
+    scenario: &'static MemcacheScenario,
     end: bool,
     cuts: Vec<usize>,
     bytes: &'a [u8],
+}
+
+/// One for each way of looking at replies, made once.
+fn scenarios() -> &'static [MemcacheScenario; 8] {
+    static SCENARIOS: OnceLock<[MemcacheScenario; 8]> = OnceLock::new();
+    SCENARIOS.get_or_init(|| {
+        std::array::from_fn(|flags| {
+            let mut spec = spec();
+            spec.return_keys = flags & 1 != 0;
+            spec.verify = if flags & 2 != 0 { 1.0 } else { 0.0 };
+            spec.set_on_miss = flags & 4 != 0;
+            scenario(&spec)
+        })
+    })
 }
 
 fn case(data: &[u8]) -> Option<Case<'_>> {
@@ -28,13 +44,9 @@ fn case(data: &[u8]) -> Option<Case<'_>> {
         .map(|cut| bytes.len() * usize::from(*cut) / 255)
         .collect();
     cuts.sort_unstable();
-    let mut spec = spec();
-    spec.return_keys = flags & 1 != 0;
-    spec.verify = f64::from(flags >> 1 & 1);
-    spec.set_on_miss = flags & 4 != 0;
     Some(Case {
         requests,
-        spec,
+        scenario: &scenarios()[usize::from(flags & 7)],
         end: flags & 8 != 0,
         cuts,
         bytes,
@@ -62,7 +74,12 @@ fn streams(case: &Case<'_>) -> [Vec<u8>; 2] {
             let extras = body.len().min(usize::from(extras % 8));
             let (extras, value) = body.split_at(extras);
             let status = u16::from(status % 4);
-            repaired.extend(reply(code % 32, status, u32::from(opaque % 16), [extras, b"", value]));
+            repaired.extend(reply(
+                code % 32,
+                status,
+                u32::from(opaque % 16),
+                [extras, b"", value],
+            ));
         }
     }
     [case.bytes.to_vec(), repaired]
@@ -74,7 +91,7 @@ fuzz_target!(|data: &[u8]| {
     };
     for bytes in streams(&case) {
         let seen = |skips, cuts: &[usize]| {
-            let conn = connection(&case.spec, requests(case.requests), skips);
+            let conn = connection(case.scenario, requests(case.requests), skips);
             conn.run(&bytes, cuts, case.end)
         };
         let whole = seen(Skips::Whole, &[]);

@@ -7,7 +7,7 @@ use loadgen_core::protocol::Session as _;
 use loadgen_core::replay::{Replay, Skips};
 use loadgen_core::time::Tick;
 use loadgen_core::workload::{Scenario as _, Workload as _};
-use loadgen_memcache::objects::{Key, Objects};
+use loadgen_memcache::objects::Key;
 use loadgen_memcache::session::Request;
 use loadgen_memcache::wire::header::{Header, REPLY};
 use loadgen_memcache::{MemcachePlan, MemcacheScenario, MemcacheSession, MemcacheSpec};
@@ -25,20 +25,18 @@ pub(crate) fn spec() -> MemcacheSpec {
     }
 }
 
-/// The keys and values of `spec`.
-#[allow(dead_code, reason = "the fuzz target makes no values")]
-pub(crate) fn objects(spec: &MemcacheSpec) -> Objects {
-    MemcachePlan::new(spec.clone()).expect("a plan").objects()
+/// What connections of `spec` are made from.
+pub(crate) fn scenario(spec: &MemcacheSpec) -> MemcacheScenario {
+    MemcacheScenario::new(MemcachePlan::new(spec.clone()).expect("a plan"))
 }
 
-/// A connection of `spec` with these requests in flight; their opaques count from 0.
+/// A connection with these requests in flight; their opaques count from 0.
 pub(crate) fn connection(
-    spec: &MemcacheSpec,
+    scenario: &MemcacheScenario,
     requests: Vec<Request>,
     skips: Skips,
 ) -> Replay<MemcacheSession> {
-    let plan = MemcachePlan::new(spec.clone()).expect("a plan");
-    let mut session = MemcacheScenario::new(plan).workload(0, 1).open(0, 0);
+    let mut session = scenario.workload(0, 1).open(0, 0);
     let mut out = Outbox::default();
     let mut encode = |request| session.encode(request, Tick(0), &mut out);
     let tickets = requests.into_iter().map(&mut encode).collect();
