@@ -4,6 +4,7 @@
 //! socket; the only system calls are those that seal a region once, before a run starts.
 
 use std::io::Write as _;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use rustix::fs::{MemfdFlags, SealFlags};
 pub struct Region {
     bytes: Bytes,
     file: Option<Arc<OwnedFd>>,
+    /// Where in the file it begins.
+    offset: u64,
 }
 
 /// Regions from this size on are given a file: below it, a copy is cheaper than a second call.
@@ -31,7 +34,25 @@ impl Region {
         let file = (bytes.len() >= SEND_FILE_BYTES)
             .then(|| seal(&bytes))
             .flatten();
-        Self { bytes, file }
+        Self {
+            bytes,
+            file,
+            offset: 0,
+        }
+    }
+
+    /// A part of it, without a copy of content or file: of one region, values of every size can be
+    /// sent. Below [`SEND_FILE_BYTES`] a part has no file. Cut to what there is.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let end = range.end.min(self.bytes.len());
+        let start = range.start.min(end);
+        let large = end - start >= SEND_FILE_BYTES;
+        Self {
+            bytes: self.bytes.slice(start..end),
+            file: self.file.clone().filter(|_| large),
+            offset: self.offset + start as u64,
+        }
     }
 
     /// The content.
@@ -40,10 +61,11 @@ impl Region {
         &self.bytes
     }
 
-    /// The sealed file with the same content, if there is one.
+    /// The sealed file that holds the same content, if there is one, and where in it the content
+    /// begins.
     #[must_use]
-    pub fn file(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(|fd| fd.as_fd())
+    pub fn file(&self) -> Option<(BorrowedFd<'_>, u64)> {
+        self.file.as_ref().map(|fd| (fd.as_fd(), self.offset))
     }
 }
 
@@ -182,5 +204,22 @@ mod tests {
         assert_eq!(&flat[SEND_FILE_BYTES + 1..], b"bsmall");
         out.clear();
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_part_of_a_region_shares_its_file() {
+        let content: Vec<u8> = (0..2 * SEND_FILE_BYTES).map(|i| (i % 251) as u8).collect();
+        let whole = Region::new(Bytes::from(content.clone()));
+        let part = whole.slice(10..2 * SEND_FILE_BYTES);
+        let part = part.slice(5..5 + SEND_FILE_BYTES);
+        assert_eq!(part.bytes()[..], content[15..15 + SEND_FILE_BYTES]);
+        let (file, offset) = part.file().unwrap();
+        let mut read = vec![0; SEND_FILE_BYTES];
+        let count = rustix::io::pread(file, &mut read, offset).unwrap();
+        assert_eq!((count, read), (SEND_FILE_BYTES, part.bytes().to_vec()));
+        assert!(whole.slice(0..SEND_FILE_BYTES - 1).file().is_none());
+        let beyond = whole.slice(2 * SEND_FILE_BYTES - 3..usize::MAX);
+        assert_eq!(beyond.bytes().len(), 3);
+        assert!(whole.slice(usize::MAX..usize::MAX).bytes().is_empty());
     }
 }

@@ -9,7 +9,12 @@ pub mod buffer;
 
 pub mod protocol;
 
+#[cfg(feature = "replay")]
+pub mod replay;
+
 pub mod workload;
+
+pub mod address;
 
 pub mod pace;
 

@@ -3,10 +3,10 @@
 //! [`HttpSpec`] is what a user or a program says, [`HttpPlan`] what will be done. Names are
 //! looked up here, once; nothing connects.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use loadgen_core::address;
 use loadgen_core::buffer::Region;
 use loadgen_core::host;
 use loadgen_core::workload::{Endpoint, Route, RouteId};
@@ -20,8 +20,6 @@ use crate::wire::request::{self, Field};
 pub const URLS_MAX: usize = 1024;
 /// The largest weight of one URL.
 pub const WEIGHT_MAX: u32 = 1000;
-/// The longest path of a unix socket, bytes (`unix(7)`, `sun_path` without its NUL).
-pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// A URL and how often it is asked, relative to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -417,45 +415,15 @@ fn diverted(spec: &HttpSpec) -> Result<Option<Vec<Endpoint>>, PlanError> {
             }
         }
         (None, Some(path)) => {
-            let bytes = path.as_os_str().len();
-            if bytes == 0 || bytes > SOCKET_PATH_BYTES_MAX {
-                return refuse(format!(
-                    "--unix-socket: a path has from 1 to {SOCKET_PATH_BYTES_MAX} bytes, this one \
-                     {bytes}"
-                ));
-            }
-            Ok(Some(vec![Endpoint::Unix(path.clone())]))
+            let endpoint =
+                address::unix(path).or_else(|why| refuse(format!("--unix-socket: {why}")))?;
+            Ok(Some(vec![endpoint]))
         }
     }
 }
 
 fn look_up(what: &str, host: &str, port: u16) -> Result<Vec<Endpoint>, PlanError> {
-    let unresolved = |why: String| Err(PlanError::Unresolved(format!("{what}: {host}: {why}")));
-    let found: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
-        Ok(found) => found.collect(),
-        Err(error) => return unresolved(error.to_string()),
-    };
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    for endpoint in one_family_of_loopback(found).into_iter().map(Endpoint::Tcp) {
-        if !endpoints.contains(&endpoint) {
-            endpoints.push(endpoint);
-        }
-    }
-    if endpoints.is_empty() {
-        return unresolved("the name has no address".to_owned());
-    }
-    Ok(endpoints)
-}
-
-/// A name for this very machine (`localhost`) has an address in both families, and most servers
-/// listen on one: of such a name IPv4 counts. `[::1]` says the other.
-fn one_family_of_loopback(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let local = found.iter().all(|address| address.ip().is_loopback());
-    if local && found.iter().any(SocketAddr::is_ipv4) {
-        found.into_iter().filter(SocketAddr::is_ipv4).collect()
-    } else {
-        found
-    }
+    address::look_up(host, port).map_err(|why| PlanError::Unresolved(format!("{what}: {why}")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is judged before a run: every refusal names the flag and the value.
 
+use std::net::SocketAddr;
+
 use super::*;
 
 fn spec(urls: &[&str]) -> HttpSpec {
@@ -200,18 +202,6 @@ fn the_document_tells_no_values() {
     );
     assert_eq!(document["headers"][2], "Authorization");
     assert!(document["requests_per_conn"].is_null());
-}
-
-#[test]
-fn localhost_is_ipv4_and_names_elsewhere_keep_all_addresses() {
-    let both: Vec<SocketAddr> = vec!["[::1]:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap()];
-    assert_eq!(one_family_of_loopback(both.clone()), [both[1]]);
-    assert_eq!(one_family_of_loopback(vec![both[0]]), [both[0]]);
-    let far: Vec<SocketAddr> = vec![
-        "[2001:db8::1]:80".parse().unwrap(),
-        "192.0.2.1:80".parse().unwrap(),
-    ];
-    assert_eq!(one_family_of_loopback(far.clone()), far);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Read by hand so that every refusal has a reason a person can act on. No look-ups here.
 
-use std::net::Ipv6Addr;
+use loadgen_core::address;
 
 /// The port of `http:` (RFC 9110 4.2.1).
 pub const DEFAULT_PORT: u16 = 80;
@@ -82,39 +82,7 @@ pub fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     if text.contains('@') {
         return Err("credentials in it are not sent; use -H 'Authorization: …' instead".to_owned());
     }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or("the bracket is not closed")?;
-            let address: Result<Ipv6Addr, _> = host.parse();
-            address.map_err(|_| format!("[{host}] is no IPv6 address"))?;
-            match port.strip_prefix(':') {
-                None if !port.is_empty() => return Err(format!("{port} follows the bracket")),
-                port => (host, port),
-            }
-        }
-        None => match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => {
-                return Err("an IPv6 address stands in brackets, as in http://[::1]/".to_owned());
-            }
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if host.is_empty() {
-        return Err("it has no host".to_owned());
-    }
-    let odd = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | ':'));
-    if let Some(odd) = host.chars().find(odd) {
-        return Err(format!("a host name has no {odd:?}"));
-    }
-    let port = match port {
-        None | Some("") => None,
-        Some(text) => match text.parse::<u16>() {
-            Ok(port) if port > 0 && text.bytes().all(|b| b.is_ascii_digit()) => Some(port),
-            _ => return Err(format!("a port is a number from 1 to 65535, not {text}")),
-        },
-    };
-    Ok((host.to_ascii_lowercase(), port))
+    address::split(text)
 }
 
 fn request_target(text: &str) -> Result<String, String> {

@@ -7,10 +7,11 @@
 mod replay;
 
 use loadgen_core::protocol::{Cause, Phase};
+use loadgen_core::replay::however_cut;
 use loadgen_http::wire::Wrong;
 use loadgen_http::wire::chunked::CHUNK_LINE_BYTES_MAX;
 use loadgen_http::wire::head::{FIELDS_MAX, HEAD_BYTES_MAX};
-use replay::{Replay, Seen, Skips};
+use replay::Seen;
 
 /// What happens after the last byte.
 #[derive(Clone, Copy, PartialEq)]
@@ -22,23 +23,8 @@ use After::{Close, Open};
 
 /// The verdict on `bytes` for these methods in flight, the same however they are cut.
 fn verdict(methods: &[&str], limited: bool, bytes: &[u8], after: After) -> Vec<Seen> {
-    let end = after == Close;
-    let seen = |skips: Skips, cuts: &[usize]| {
-        replay::replay(Replay::new(methods, limited, skips), bytes, cuts, end)
-    };
-    let whole = seen(Skips::Whole, &[]);
-    for skips in [Skips::Whole, Skips::Piecewise] {
-        // A long input is cut only near its ends: what is between is the same byte again.
-        let near = |cut: &usize| bytes.len() < 8192 || *cut < 64 || *cut + 64 > bytes.len();
-        for cut in (0..=bytes.len()).filter(near) {
-            assert_eq!(seen(skips, &[cut]), whole, "{skips:?}, cut at {cut}");
-        }
-        if bytes.len() < 8192 {
-            let cuts: Vec<usize> = (0..bytes.len()).collect();
-            assert_eq!(seen(skips, &cuts), whole, "{skips:?}, byte by byte");
-        }
-    }
-    whole
+    let conn = |skips| replay::connection(methods, limited, skips);
+    replay::named(however_cut(conn, bytes, after == Close))
 }
 
 fn get(bytes: &[u8], after: After) -> Vec<Seen> {

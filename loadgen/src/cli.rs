@@ -8,12 +8,14 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 use loadgen_core::results::exit;
 use loadgen_http::target::ServeHttpArgs;
+use loadgen_memcache::target::ServeMemcacheArgs;
 
 use crate::failure::Failure;
 use crate::quickstart::QuickstartArgs;
 use crate::run_http::HttpCommand;
+use crate::run_memcache::MemcacheCommand;
 use crate::say::say;
-use crate::{doors, hints, quickstart, run_http, serve};
+use crate::{doors, hints, quickstart, run_http, run_memcache, serve};
 
 /// Load generator for networks under real applications: honest, fast, convenient.
 ///
@@ -31,6 +33,8 @@ struct Cli {
 enum Command {
     /// Load on HTTP/1.1 servers
     Http(Box<HttpCommand>),
+    /// Load on memcached servers
+    Memcache(Box<MemcacheCommand>),
     /// Measure embedded targets on this machine, in under 15 seconds
     Quickstart(QuickstartArgs),
     /// Embedded targets, whose behaviour is known exactly
@@ -42,12 +46,17 @@ enum Command {
     /// wrk2's flags and report, our engine
     #[command(disable_help_flag = true)]
     Wrk2(Door),
+    /// memaslap's flags and report, our engine
+    #[command(disable_help_flag = true)]
+    Memaslap(Door),
 }
 
 #[derive(Debug, Subcommand)]
 enum Serve {
     /// HTTP/1.1
     Http(ServeHttpArgs),
+    /// memcached, the binary protocol
+    Memcache(ServeMemcacheArgs),
 }
 
 /// Only for the list of subcommands: a door reads its words itself, before clap sees them.
@@ -60,12 +69,12 @@ struct Door {
 
 /// Does what was typed; the exit code.
 pub(crate) fn run(words: &[OsString]) -> u8 {
-    if let Some((tool, rest)) = doors::of(words) {
-        return doors::wrk(tool, rest, words);
+    if let Some((door, rest)) = doors::of(words) {
+        return door.open(rest, words);
     }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, words),
     };
     match execute(cli.command, words) {
         Ok(code) => code,
@@ -79,21 +88,24 @@ pub(crate) fn run(words: &[OsString]) -> u8 {
 fn execute(command: Command, words: &[OsString]) -> Result<u8, Failure> {
     match command {
         Command::Http(http) => run_http::run(&http, words),
+        Command::Memcache(memcache) => run_memcache::run(&memcache, words),
         Command::Quickstart(args) => quickstart::run(&args, words),
         Command::Serve(Serve::Http(args)) => serve::http(&args),
+        Command::Serve(Serve::Memcache(args)) => serve::memcache(&args),
         // Found by `doors::of` already; with the same words, there is nothing else to do.
-        Command::Wrk(door) => Ok(doors::wrk(doors::Tool::Wrk, &door.words, words)),
-        Command::Wrk2(door) => Ok(doors::wrk(doors::Tool::Wrk2, &door.words, words)),
+        Command::Wrk(door) => Ok(doors::Door::Wrk.open(&door.words, words)),
+        Command::Wrk2(door) => Ok(doors::Door::Wrk2.open(&door.words, words)),
+        Command::Memaslap(door) => Ok(doors::Door::Memaslap.open(&door.words, words)),
     }
 }
 
 /// Prints what clap says: help and version on stdout, a refusal on stderr with a hint if we know
 /// what was meant.
-fn refuse(error: &clap::Error) -> u8 {
+fn refuse(error: &clap::Error, words: &[OsString]) -> u8 {
     if error.print().is_err() && !error.use_stderr() {
         return exit::OUTPUT;
     }
-    if let Some(hint) = hints::of(error) {
+    if let Some(hint) = hints::of(error, subcommand(words)) {
         say(format_args!("\n  hint: {hint}"));
     }
     if error.use_stderr() {
@@ -101,6 +113,13 @@ fn refuse(error: &clap::Error) -> u8 {
     } else {
         exit::OK
     }
+}
+
+fn subcommand(words: &[OsString]) -> &str {
+    words
+        .get(1)
+        .and_then(|word| word.to_str())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -116,14 +135,17 @@ mod tests {
     #[test]
     fn a_hint_is_only_for_flags_we_do_not_have() {
         let mut cli = Cli::command();
-        let http = cli.find_subcommand_mut("http").unwrap();
-        for arg in http.get_arguments() {
-            let names = [
-                arg.get_short().map(|c| format!("-{c}")),
-                arg.get_long().map(|name| format!("--{name}")),
-            ];
-            for name in names.into_iter().flatten() {
-                assert!(!hints::is_foreign(&name), "{name} is ours and has a hint");
+        for subcommand in ["http", "memcache"] {
+            let command = cli.find_subcommand_mut(subcommand).unwrap();
+            for arg in command.get_arguments() {
+                let names = [
+                    arg.get_short().map(|c| format!("-{c}")),
+                    arg.get_long().map(|name| format!("--{name}")),
+                ];
+                for name in names.into_iter().flatten() {
+                    let foreign = hints::is_foreign(subcommand, &name);
+                    assert!(!foreign, "{name} of {subcommand} is ours and has a hint");
+                }
             }
         }
     }
@@ -137,9 +159,14 @@ mod tests {
             ("loadgen http -t 2s http://h/", "--timeout"),
             ("loadgen http -d {} http://h/", "--body"),
             ("loadgen http -s x.lua http://h/", "Lua"),
+            ("loadgen memcache -s h", "HOST:PORT"),
+            ("loadgen memcache --test-time=5 h", "-d"),
+            ("loadgen memcache -t 60s h", "-d"),
+            ("loadgen memcache -x 5 h", "-n"),
         ] {
-            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
-            let hint = hints::of(&error).unwrap_or_default();
+            let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            let error = Cli::try_parse_from(&words).unwrap_err();
+            let hint = hints::of(&error, subcommand(&words)).unwrap_or_default();
             assert!(hint.contains(part), "{line}: {hint}");
         }
     }

@@ -70,7 +70,7 @@ fn secret_flag(word: &str) -> Option<(Secret, usize)> {
         // The doors take any beginning that is nobody else's; --he could still be --help.
         let is_header = name.len() > 2 && "header".starts_with(name);
         return match name {
-            "body" => Some((Secret::Body, value_at)),
+            "body" | "sasl" => Some((Secret::Body, value_at)),
             _ if is_header => Some((Secret::Header, value_at)),
             _ => None,
         };
@@ -127,6 +127,7 @@ mod tests {
             (&["-bpassword=x"], &["-b…"]),
             (&["--body=password=x"], &["--body=…"]),
             (&["--body", "-H"], &["--body", "…"]),
+            (&["--sasl", "name:secret"], &["--sasl", "…"]),
             (&["-b", "@file.json"], &["-b", "@file.json"]),
             (&["http://u:p@host:80/a@b"], &["http://…@host:80/a@b"]),
         ] {

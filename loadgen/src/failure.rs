@@ -5,7 +5,6 @@
 use loadgen_core::cli::UsageError;
 use loadgen_core::results::exit;
 use loadgen_core::run::StartError;
-use loadgen_http::PlanError;
 
 /// One sentence, and the exit code it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +57,22 @@ impl From<StartError> for Failure {
     }
 }
 
-impl From<PlanError> for Failure {
-    fn from(error: PlanError) -> Self {
+impl From<loadgen_http::PlanError> for Failure {
+    fn from(error: loadgen_http::PlanError) -> Self {
+        use loadgen_http::PlanError::{Refused, Unresolved};
         match error {
-            PlanError::Refused(text) => Self::usage(text),
-            PlanError::Unresolved(text) => Self::target(text),
+            Refused(text) => Self::usage(text),
+            Unresolved(text) => Self::target(text),
+        }
+    }
+}
+
+impl From<loadgen_memcache::PlanError> for Failure {
+    fn from(error: loadgen_memcache::PlanError) -> Self {
+        use loadgen_memcache::PlanError::{Refused, Unresolved};
+        match error {
+            Refused(text) => Self::usage(text),
+            Unresolved(text) => Self::target(text),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Flags that mean something in wrk, oha, hey, ab, h2load or bombardier and something else, or
-//! nothing, here: one line that says ours.
+//! Flags that mean something in another load generator and something else, or nothing, here: one
+//! line that says ours. Those of wrk, oha, hey, ab, h2load and bombardier are in this file.
 //!
 //! A colliding flag is never guessed at; the hint comes beside the error. Nothing here may print.
+
+mod memcache;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -168,38 +170,51 @@ fn is_ramp(value: &str) -> bool {
     value.contains(':')
 }
 
-/// The line for a command line that clap refused; `None` when there is nothing to say.
-pub(crate) fn of(error: &clap::Error) -> Option<&'static str> {
+/// Where a line is looked for: the flags we do not have, and the values.
+type Tables = (&'static [(&'static str, &'static str)], &'static [Foreign]);
+
+/// The tables of a subcommand.
+fn tables(subcommand: &str) -> Tables {
+    match subcommand {
+        "memcache" => (memcache::UNKNOWN, memcache::VALUES),
+        _ => (UNKNOWN, VALUES),
+    }
+}
+
+/// The line for a command line of `subcommand` that clap refused; `None` when there is nothing to
+/// say.
+pub(crate) fn of(error: &clap::Error, subcommand: &str) -> Option<&'static str> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
     let flag = text(ContextKind::InvalidArg)?;
+    let tables = tables(subcommand);
     match error.kind() {
-        ErrorKind::UnknownArgument => of_unknown(flag),
+        ErrorKind::UnknownArgument => of_unknown(tables, flag),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-            of_value(flag, text(ContextKind::InvalidValue)?)
+            of_value(tables, flag, text(ContextKind::InvalidValue)?)
         }
         _ => None,
     }
 }
 
-/// Whether a line is known for this flag.
+/// Whether a line is known for this flag of a subcommand.
 #[cfg(test)]
-pub(crate) fn is_foreign(flag: &str) -> bool {
-    of_unknown(flag).is_some()
+pub(crate) fn is_foreign(subcommand: &str, flag: &str) -> bool {
+    of_unknown(tables(subcommand), flag).is_some()
 }
 
-fn of_unknown(flag: &str) -> Option<&'static str> {
+fn of_unknown((unknown, _): Tables, flag: &str) -> Option<&'static str> {
     let name = flag.split_once('=').map_or(flag, |(name, _)| name);
-    let hit = UNKNOWN.iter().find(|(known, _)| *known == name);
+    let hit = unknown.iter().find(|(known, _)| *known == name);
     hit.map(|(_, line)| *line)
 }
 
 /// `flag` as clap writes it: `--workers <N>`.
-fn of_value(flag: &str, value: &str) -> Option<&'static str> {
+fn of_value((_, values): Tables, flag: &str, value: &str) -> Option<&'static str> {
     let name = flag.split_whitespace().next()?;
-    let hit = VALUES
+    let hit = values
         .iter()
         .find(|(known, looks, _)| *known == name && looks(value));
     hit.map(|(.., line)| *line)
@@ -211,22 +226,24 @@ mod tests {
 
     #[test]
     fn every_line_is_found_by_its_flag_and_no_flag_is_there_twice() {
+        let http = tables("http");
         for (flag, line) in UNKNOWN {
-            assert_eq!(of_unknown(flag), Some(*line), "{flag}");
+            assert_eq!(of_unknown(http, flag), Some(*line), "{flag}");
         }
-        assert_eq!(of_unknown("--rps=5"), of_unknown("--rps"));
-        assert_eq!(of_unknown("--frobnicate"), None);
+        assert_eq!(of_unknown(http, "--rps=5"), of_unknown(http, "--rps"));
+        assert_eq!(of_unknown(http, "--frobnicate"), None);
     }
 
     #[test]
     fn values_of_other_tools_are_recognised() {
-        let says = |flag, value| of_value(flag, value).unwrap_or_default();
+        let http = tables("http");
+        let says = |flag, value| of_value(http, flag, value).unwrap_or_default();
         assert!(says("--workers <N>", "2s").contains("--timeout"));
         assert!(says("--duration <TIME>", "{\"a\":1}").contains("--body"));
         assert!(says("--duration <TIME>", "@file").contains("--body"));
         assert!(says("--rate <PER_SECOND>", "1k:2k").contains("ramps"));
         assert!(says("--requests <COUNT>", "30s").contains("-d"));
-        assert_eq!(of_value("--workers <N>", "x"), None);
-        assert_eq!(of_value("--duration <TIME>", "5x"), None);
+        assert_eq!(of_value(http, "--workers <N>", "x"), None);
+        assert_eq!(of_value(http, "--duration <TIME>", "5x"), None);
     }
 }

@@ -15,14 +15,14 @@ use loadgen_core::pace::{Arrival, Pacing};
 use loadgen_core::results::{Caption, Document, exit};
 use loadgen_core::run::{Options, start};
 use loadgen_core::stop::Stop;
-use loadgen_http::target::{Target, TargetHandle, TargetOptions};
-use loadgen_http::{HttpPlan, HttpScenario, HttpSpec};
+use loadgen_http::{HttpPlan, HttpScenario, HttpSpec, target as http};
+use loadgen_memcache::{MemcachePlan, MemcacheScenario, MemcacheSpec, Prefill, target as memcache};
 
 use crate::failure::Failure;
 use crate::launch::findings;
 use crate::output::{self, Files};
 use crate::signals::Signals;
-use crate::{command, drive};
+use crate::{command, drive, run_memcache};
 
 /// What can be typed behind `loadgen quickstart`.
 #[derive(Debug, clap::Args)]
@@ -37,39 +37,54 @@ pub(crate) struct QuickstartArgs {
 }
 
 /// Measured for so long, each.
-const WINDOW: Duration = Duration::from_millis(2500);
+const WINDOW: Duration = Duration::from_millis(2000);
 /// After so much load.
-const WARMUP: Duration = Duration::from_millis(500);
+const WARMUP: Duration = Duration::from_millis(400);
 
 /// One run of the suite.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     /// Its name in the table and in its file.
     name: &'static str,
-    path: &'static str,
+    what: What,
     connections: u32,
     /// An open loop, at this part of the rate that the first step reached.
     part_of_first: Option<f64>,
 }
 
-const STEPS: [Step; 3] = [
+/// What is asked, and of which target.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// A path.
+    Http(&'static str),
+    /// 64-byte keys, 1024-byte values, 1 SET to 9 GETs, over keys that are all there.
+    Memcache,
+}
+
+const STEPS: [Step; 4] = [
     Step {
         name: "http-1kb-closed",
-        path: "/bytes/1024",
+        what: What::Http("/bytes/1024"),
         connections: 32,
         part_of_first: None,
     },
     Step {
         name: "http-1mb-closed",
-        path: "/bytes/1048576",
+        what: What::Http("/bytes/1048576"),
         connections: 8,
         part_of_first: None,
     },
     Step {
         name: "http-1kb-open",
-        path: "/bytes/1024",
+        what: What::Http("/bytes/1024"),
         connections: 32,
         part_of_first: Some(0.25),
+    },
+    Step {
+        name: "memcache-1kb-closed",
+        what: What::Memcache,
+        connections: 32,
+        part_of_first: None,
     },
 ];
 
@@ -93,13 +108,14 @@ pub(crate) fn run(args: &QuickstartArgs, typed: &[OsString]) -> Result<u8, Failu
         .collect::<Result<_, _>>()?;
     let signals = drive::signals()?;
     let place = Place::choose();
-    let target = place.target()?;
+    let targets = place.targets()?;
     let mut documents: Vec<Document> = Vec::new();
     for (step, files) in STEPS.iter().zip(files) {
         let first = documents
             .first()
             .and_then(|d| d.summary.rate.achieved_per_s);
-        let document = measure(step, first, &place, &target, &signals, args, typed)?;
+        let options = place.options(step, first, typed);
+        let document = targets.measure(step.what, options, &signals, args.quiet)?;
         files.write(&document)?;
         let code = document.verdict.exit_code;
         documents.push(document);
@@ -138,65 +154,90 @@ impl Place {
         }
     }
 
-    /// Starts the target. Its threads inherit the CPU of the thread that makes them.
-    fn target(&self) -> Result<TargetHandle, Failure> {
+    /// Starts the targets. Their threads inherit the CPU of the thread that makes them.
+    fn targets(&self) -> Result<Targets, Failure> {
         let cpu = self.target;
         let maker = std::thread::spawn(move || {
             if let Some(cpu) = cpu {
-                // Refused, the target runs anywhere; the table's doubts say what that did.
+                // Refused, the targets run anywhere; the table's doubts say what that did.
                 let _ = host::pin_current(0, cpu);
             }
-            Target::start(TargetOptions::default())
+            Ok(Targets {
+                http: http::Target::start(http::TargetOptions::default())?,
+                memcache: memcache::Target::start(memcache::TargetOptions::default())?,
+            })
         });
         match maker.join() {
-            Ok(Ok(target)) => Ok(target),
-            Ok(Err(error)) => Err(Failure::environment(error.to_string())),
+            Ok(Ok(targets)) => Ok(targets),
+            Ok(Err(error)) => Err(Failure::environment(std::io::Error::to_string(&error))),
             Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn options(&self, step: &Step, first_per_s: Option<f64>, typed: &[OsString]) -> Options {
+        let pacing = match step.part_of_first {
+            None => Pacing::Closed,
+            Some(part) => Pacing::Open {
+                rate_per_s: rate(first_per_s.unwrap_or_default() * part),
+                arrival: Arrival::Poisson,
+            },
+        };
+        Options {
+            engine: EngineOptions {
+                connections: step.connections,
+                pacing,
+                stop: Stop::After(WINDOW),
+                warmup: WARMUP,
+                interval: Duration::from_millis(500),
+                ..EngineOptions::default()
+            },
+            workers: Some(1),
+            cpus: self.generator.map(|cpu| vec![cpu]),
+            unpinned: self.generator.is_none(),
+            caption: Caption {
+                command: command::recorded(typed),
+                ..Caption::default()
+            },
         }
     }
 }
 
-fn measure(
-    step: &Step,
-    first_per_s: Option<f64>,
-    place: &Place,
-    target: &TargetHandle,
-    signals: &Signals,
-    args: &QuickstartArgs,
-    typed: &[OsString],
-) -> Result<Document, Failure> {
-    let url = format!("http://{}{}", target.address(), step.path);
-    let spec = HttpSpec {
-        urls: vec![url.as_str().into()],
-        ..HttpSpec::default()
-    };
-    let scenario = HttpScenario::new(HttpPlan::new(spec)?);
-    let pacing = match step.part_of_first {
-        None => Pacing::Closed,
-        Some(part) => Pacing::Open {
-            rate_per_s: rate(first_per_s.unwrap_or_default() * part),
-            arrival: Arrival::Poisson,
-        },
-    };
-    let options = Options {
-        engine: EngineOptions {
-            connections: step.connections,
-            pacing,
-            stop: Stop::After(WINDOW),
-            warmup: WARMUP,
-            interval: Duration::from_millis(500),
-            ..EngineOptions::default()
-        },
-        workers: Some(1),
-        cpus: place.generator.map(|cpu| vec![cpu]),
-        unpinned: place.generator.is_none(),
-        caption: Caption {
-            command: command::recorded(typed),
-            ..Caption::default()
-        },
-    };
-    let handle = start(scenario, options)?;
-    Ok(drive::to_end(handle, signals, args.quiet))
+/// One of each kind.
+#[derive(Debug)]
+struct Targets {
+    http: http::TargetHandle,
+    memcache: memcache::TargetHandle,
+}
+
+impl Targets {
+    fn measure(
+        &self,
+        what: What,
+        options: Options,
+        signals: &Signals,
+        quiet: bool,
+    ) -> Result<Document, Failure> {
+        match what {
+            What::Http(path) => {
+                let url = format!("http://{}{path}", self.http.address());
+                let spec = HttpSpec {
+                    urls: vec![url.as_str().into()],
+                    ..HttpSpec::default()
+                };
+                let handle = start(HttpScenario::new(HttpPlan::new(spec)?), options)?;
+                Ok(drive::to_end(handle, signals, quiet))
+            }
+            What::Memcache => {
+                let spec = MemcacheSpec {
+                    servers: vec![self.memcache.address().to_string()],
+                    prefill: Prefill::All,
+                    ..MemcacheSpec::default()
+                };
+                let scenario = MemcacheScenario::new(MemcachePlan::new(spec)?);
+                run_memcache::measure(&scenario, &options, signals, quiet)
+            }
+        }
+    }
 }
 
 /// Whole hundreds: a rate that can be typed again.
@@ -211,7 +252,7 @@ fn report(documents: &[Document], paths: &[PathBuf]) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  verdict",
+        "{:<20} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  verdict",
         "run", "requests/s", "MB/s", "p50", "p99", "p99.9", "CPU µs/request"
     );
     for (step, document) in STEPS.iter().zip(documents) {
@@ -221,7 +262,7 @@ fn report(documents: &[Document], paths: &[PathBuf]) -> String {
         let time = |value: Option<u64>| value.map_or("—".to_owned(), |ns| units::time(ns as f64));
         let _ = writeln!(
             text,
-            "{:<16} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  {}",
+            "{:<20} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  {}",
             step.name,
             number(summary.rate.achieved_per_s),
             number(summary.payload.rx_mb_per_s),

@@ -6,15 +6,14 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io::Read;
-use std::process::Stdio;
 
 use loadgen_core::results::Document;
+use support::capture::{Capture, Captured, many};
 use support::httpd::{self, Httpd};
 use support::nginx::Nginx;
 use support::node::{self, Node};
 use support::run::loadgen;
-use support::{KB, MB, MODIFIED, machine, privileged};
+use support::{KB, MB, MODIFIED, machine};
 
 /// Path, flags, count, body bytes of a reply, status.
 type Case<'a> = (&'a str, &'a [&'a str], u64, u64, &'a str);
@@ -114,71 +113,20 @@ fn node_agrees() {
     }
 }
 
-/// `Packets received/dropped on interface 'lo': 200000/0 (…)`: the two numbers.
-#[track_caller]
-fn received_and_dropped(report: &str) -> (u64, u64) {
-    let line = report
-        .lines()
-        .find(|l| l.starts_with("Packets received/dropped"));
-    let line = line.unwrap_or_else(|| panic!("no count of packets in {report:?}"));
-    let (_, numbers) = line.rsplit_once("': ").expect("a colon");
-    let pair = numbers
-        .split(' ')
-        .next()
-        .and_then(|pair| pair.split_once('/'));
-    let (received, dropped) = pair.expect("two numbers");
-    (
-        received.parse().expect("a number"),
-        dropped.parse().expect("a number"),
-    )
-}
-
 #[test]
 fn tshark_agrees() {
     const REQUESTS: u64 = 100_000;
     let _machine = machine();
     let nginx = Nginx::start(1);
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let file = dir.path().join("run.pcapng");
-    let file = file.to_str().expect("a path in UTF-8");
-    let port = nginx.port;
-
-    // Whole packets: a small body keeps the file small, and nothing is left to guess.
-    let mut capture = privileged("dumpcap");
-    capture.args(["-i", "lo", "-B", "256", "-f", &format!("tcp port {port}")]);
-    capture.args(["-w", file]);
-    let mut capture = capture
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("dumpcap is needed for this test");
-    let mut said = capture.stderr.take().expect("piped");
-    let mut report = String::new();
-    let mut byte = [0_u8];
-    // It names the file when it has begun.
-    while !report.contains("File: ") {
-        assert_eq!(said.read(&mut byte).expect("a pipe"), 1, "{report}");
-        report.push(char::from(byte[0]));
-    }
+    let capture = Capture::start(nginx.port);
 
     let (count, url) = (REQUESTS.to_string(), nginx.url("/tiny"));
     let ran = loadgen(&["http", "-n", &count, "-c", "20", "-t", "1", "--json", &url]);
     let document = ran.complete();
     let log = nginx.stop();
 
-    // dumpcap takes packets from the kernel's ring in batches; what is still there when it is
-    // interrupted is in no count.
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    let pid = capture.id().to_string();
-    let stopped = privileged("kill").args(["-INT", &pid]).status();
-    assert!(stopped.expect("kill runs").success());
-    said.read_to_string(&mut report).expect("its report");
-    assert!(capture.wait().expect("its end").success(), "{report}");
-    let (received, dropped) = received_and_dropped(&report);
-    assert_eq!(dropped, 0, "{report}");
-    assert!(received > 2 * REQUESTS, "{report}");
-
-    let seen = dissect(file, port);
+    let file = capture.stop(2 * REQUESTS);
+    let seen = dissect(&file);
     assert_eq!(seen.malformed, 0);
     assert_eq!(seen.lost_segments, 0);
     assert_eq!(document.totals.completed, REQUESTS);
@@ -203,7 +151,7 @@ struct Seen {
 }
 
 #[track_caller]
-fn dissect(file: &str, port: u16) -> Seen {
+fn dissect(file: &Captured) -> Seen {
     let fields = [
         "http.request.method",
         "http.response.code",
@@ -213,27 +161,15 @@ fn dissect(file: &str, port: u16) -> Seen {
         "tcp.len",
         "tcp.analysis.retransmission",
     ];
-    let mut command = privileged("tshark");
-    command.args(["-n", "-r", file, "-d", &format!("tcp.port=={port},http")]);
-    command.args(["-T", "fields", "-E", "occurrence=a"]);
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let output = command.output().expect("tshark is needed for this test");
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).expect("text");
     let mut seen = Seen::default();
-    let many = |field: &str| field.split(',').filter(|part| !part.is_empty()).count() as u64;
-    for line in text.lines() {
-        let field: Vec<&str> = line.split('\t').collect();
-        assert_eq!(field.len(), fields.len(), "{line:?}");
-        seen.requests += many(field[0]);
-        seen.responses += many(field[1]);
-        seen.malformed += many(field[2]);
-        seen.lost_segments += many(field[3]);
+    for field in file.dissect("http", fields) {
+        seen.requests += many(&field[0]);
+        seen.responses += many(&field[1]);
+        seen.malformed += many(&field[2]);
+        seen.lost_segments += many(&field[3]);
         let bytes: u64 = field[5].parse().expect("a length");
         if field[6].is_empty() {
-            if field[4] == port.to_string() {
+            if field[4] == file.port.to_string() {
                 seen.rx_bytes += bytes;
             } else {
                 seen.tx_bytes += bytes;
@@ -241,12 +177,4 @@ fn dissect(file: &str, port: u16) -> Seen {
         }
     }
     seen
-}
-
-/// The parser of dumpcap's report, on a report of each kind.
-#[test]
-fn drops_are_read() {
-    let report = "Packets captured: 5\nPackets received/dropped on interface 'Loopback: lo': \
-                  1200/34 (pcap:34/dumpcap:0/flushed:0/ps_ifdrop:0) (97.2%)\n";
-    assert_eq!(received_and_dropped(report), (1200, 34));
 }

@@ -340,7 +340,9 @@ fn write_piece(fd: RawFd, out: &Outbox, done: usize) -> std::io::Result<usize> {
         if done < at + length {
             let from = done - at;
             return match insert.region.file() {
-                Some(file) => sys::send_file(fd, file, from as u64, length - from),
+                Some((file, offset)) => {
+                    sys::send_file(fd, file, offset + from as u64, length - from)
+                }
                 None => sys::send(fd, &insert.region.bytes()[from..], true),
             };
         }

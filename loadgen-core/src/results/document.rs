@@ -175,7 +175,7 @@ pub struct RouteRow {
 /// A phase that took place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseRow {
-    /// `connect`, `warmup`, `measure` or `drain`.
+    /// `connect`, `warmup`, `measure` or `drain`; `prefill` for a run before the run.
     pub name: String,
     /// From the start of the run.
     pub start_ns: u64,

@@ -6,7 +6,7 @@
 mod replay;
 
 use libfuzzer_sys::fuzz_target;
-use replay::{Replay, Skips};
+use loadgen_core::replay::Skips;
 
 /// The input: how many requests, their methods by bit, flags, how many cuts, the cuts in 1/255 of
 /// the rest, the rest.
@@ -53,8 +53,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let seen = |skips, cuts: &[usize]| {
-        let conn = Replay::new(&case.methods, case.limited, skips);
-        replay::replay(conn, case.bytes, cuts, case.end)
+        let conn = replay::connection(&case.methods, case.limited, skips);
+        replay::named(conn.run(case.bytes, cuts, case.end))
     };
     let whole = seen(Skips::Whole, &[]);
     assert_eq!(seen(case.skips, &case.cuts), whole);

@@ -5,6 +5,7 @@
 
 mod csv;
 mod json;
+mod memaslap;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -13,6 +14,7 @@ mod wrk;
 
 pub use csv::csv;
 pub use json::json;
+pub use memaslap::{Memaslap, memaslap, memaslap_plan};
 pub use text::text;
 pub use wrk::{Wrk, WrkDialect, wrk};
 

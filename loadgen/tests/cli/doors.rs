@@ -1,8 +1,10 @@
-//! The doors, as scripts that were written for wrk and wrk2 meet them.
+//! The doors, as scripts that were written for wrk, wrk2 and memaslap meet them.
 
 use std::process::Command;
 
-use crate::{Left, dead_url, document_in, loadgen, target, url};
+use loadgen_memcache::target as memcache;
+
+use crate::{Left, command, dead_url, document_in, loadgen, target, url};
 
 #[test]
 fn the_report_has_the_lines_that_scrapers_look_for() {
@@ -115,4 +117,99 @@ fn a_link_named_wrk_is_the_door() {
         "{}",
         left.stdout
     );
+}
+
+fn memcache_target() -> memcache::TargetHandle {
+    memcache::Target::start(memcache::TargetOptions::default()).unwrap()
+}
+
+#[test]
+fn memaslaps_report_is_the_targets_own_count() {
+    let target = memcache_target();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("door.json");
+    let address = target.address().to_string();
+    let line = format!(
+        "memaslap -s {address} -B -x 2000 -c 4 -S 1s --json={}",
+        file.display()
+    );
+    let left = loadgen(&line);
+    assert_eq!(left.code, Some(0), "{}", left.stderr);
+    let stats = target.stop();
+    let begin = format!(
+        "servers: {address}\nthreads count: 1\nconcurrency: 4\nexecute number: 2000\n\
+         windows size: 10k\nset proportion: set_prop=0.10\nget proportion: get_prop=0.90\n\
+         Get Statistics (1800 events)\n"
+    );
+    assert!(left.stdout.starts_with(&begin), "{}", left.stdout);
+    assert_eq!((stats.get("cmd_get"), stats.get("cmd_set")), (1800, 200));
+    let document = document_in(&file);
+    let rx = document["totals"]["wire_rx_bytes"].as_u64().unwrap();
+    let tx = document["totals"]["wire_tx_bytes"].as_u64().unwrap();
+    let lines: Vec<&str> = left.stdout.lines().rev().take(8).collect();
+    assert!(lines[0].starts_with("Run time: "), "{}", left.stdout);
+    assert!(lines[0].contains("s Ops: 2000 TPS: "), "{}", lines[0]);
+    assert!(lines[0].contains(" Net_rate: ") && lines[0].ends_with("M/s"));
+    let expected = [
+        String::new(),
+        format!("object_bytes: {}", 200 * (64 + 1024)),
+        format!("read_bytes: {rx}"),
+        format!("written_bytes: {tx}"),
+        format!("get_misses: {}", stats.get("get_misses")),
+        "cmd_set: 200".to_owned(),
+        "cmd_get: 1800".to_owned(),
+    ];
+    assert_eq!(lines[1..], expected);
+}
+
+#[test]
+fn memaslaps_rate_is_kept_and_its_servers_come_from_the_environment() {
+    let target = memcache_target();
+    let mut command = command("memaslap -B -P 1k -t 2s -v 1 -e 0.5 -d 5");
+    command.env("MEMCACHED_SERVERS", target.address().to_string());
+    let left: Left = command.output().unwrap().into();
+    assert_eq!(left.code, Some(0), "{}", left.stderr);
+    let last = left.stdout.lines().last().unwrap();
+    let (_, tps) = last.split_once("TPS: ").unwrap();
+    let tps: f64 = tps.split(' ').next().unwrap().parse().unwrap();
+    assert!((900.0..1150.0).contains(&tps), "{last}");
+    for line in [
+        "verify_misses: ",
+        "verify_failed: 0",
+        "expired_get: 0",
+        "unexpired_unget: 0",
+    ] {
+        assert!(left.stdout.contains(line), "{line}: {}", left.stdout);
+    }
+    assert!(target.stop().get("cmd_get") > 1000);
+}
+
+#[test]
+fn what_memaslap_cannot_do_is_refused_with_its_code() {
+    for (line, said) in [
+        ("memaslap", "MEMCACHED_SERVERS"),
+        ("memaslap -s h -U", "-U: UDP"),
+        ("memaslap -s h -Q", "memaslap: invalid option -- 'Q'"),
+        ("memaslap -s h -t 10", "-t \"10\""),
+        ("memaslap -s h -F /no/such/file", "/no/such/file"),
+    ] {
+        let left: Left = command(line)
+            .env_remove("MEMCACHED_SERVERS")
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(left.code, Some(1), "{line}");
+        assert!(left.stderr.contains(said), "{line}: {}", left.stderr);
+    }
+    let dead = dead_url();
+    let address = dead.trim_start_matches("http://").trim_end_matches('/');
+    let left = loadgen(&format!("memaslap -s {address} -B -x 16"));
+    assert_eq!(left.code, Some(1));
+    assert!(left.stderr.contains("refused"), "{}", left.stderr);
+    let ascii = loadgen(&format!(
+        "memaslap -s {} -x 160",
+        memcache_target().address()
+    ));
+    assert_eq!(ascii.code, Some(1), "its target is gone");
+    assert!(ascii.stderr.contains("ASCII"), "{}", ascii.stderr);
 }

@@ -6,8 +6,10 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod capture;
 pub(crate) mod daemon;
 pub(crate) mod httpd;
+pub(crate) mod memcached;
 pub(crate) mod nginx;
 pub(crate) mod node;
 pub(crate) mod others;

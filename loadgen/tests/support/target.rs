@@ -1,4 +1,4 @@
-//! The embedded target as a process of its own: `loadgen serve http`.
+//! The embedded targets as processes of their own: `loadgen serve …`.
 //!
 //! Its numbers are read over HTTP by hand, so that nothing under test stands between.
 
@@ -27,11 +27,17 @@ impl Target {
     /// `loadgen serve http ARGS`, on a port of its own.
     #[track_caller]
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::serve("http", args)
+    }
+
+    /// `loadgen serve PROTOCOL ARGS`, likewise.
+    #[track_caller]
+    pub(crate) fn serve(protocol: &str, args: &[&str]) -> Self {
         let port = free_port();
         let prefix = first();
         let mut command = Command::new(prefix[0]);
         command.args(&prefix[1..]);
-        command.args([BINARY, "serve", "http", "--listen"]);
+        command.args([BINARY, "serve", protocol, "--listen"]);
         command.arg(format!("127.0.0.1:{port}")).args(args);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let daemon = Daemon::start(command, port);
