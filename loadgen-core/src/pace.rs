@@ -324,7 +324,7 @@ mod tests {
             let mut single = bulk.clone();
             let (mut taken, mut expected) = (Vec::new(), Vec::new());
             bulk.take_before(Tick(end), |due| {
-                taken.extend((0..due.count).map(|n| due.at(n)))
+                taken.extend((0..due.count).map(|n| due.at(n)));
             });
             while single.head() < Tick(end) {
                 expected.push(single.take());

@@ -23,7 +23,7 @@ pub const SPACE_DIGITS: usize = 6;
 const PATTERN_BYTES: usize = 1024 * 1024;
 /// A value's pattern begins at one of so many places: few, so that small values stay in the cache.
 const PLACES: u64 = 4096;
-const PATTERN_SEED: u64 = 0x7061_7474_6572_6e;
+const PATTERN_SEED: u64 = 0x0070_6174_7465_726e;
 /// Hash and length, in front of the pattern.
 const STAMP_BYTES: usize = 12;
 
