@@ -94,7 +94,8 @@ fn a_value_is_payload_and_the_text_of_a_miss_is_not() {
 
 #[test]
 fn every_op_and_every_error_has_its_row() {
-    let cases: [(Op, u8, fn() -> Vec<Request>); 7] = [
+    type Case = (Op, u8, fn() -> Vec<Request>);
+    let cases: [Case; 7] = [
         (Op::Set, opcode::SET, || vec![Request::One(Op::Set, key(0))]),
         (Op::Add, opcode::ADD, || vec![Request::One(Op::Add, key(0))]),
         (Op::Replace, opcode::REPLACE, || {
