@@ -1,3 +1,5 @@
+//! What is typed, and what it asks for.
+
 use clap::{CommandFactory as _, Parser};
 
 use super::*;

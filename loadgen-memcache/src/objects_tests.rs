@@ -1,3 +1,5 @@
+//! Keys and values against their own description.
+
 use std::collections::HashSet;
 
 use super::*;

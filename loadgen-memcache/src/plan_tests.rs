@@ -1,3 +1,5 @@
+//! What is planned, and what is refused.
+
 use super::*;
 use crate::spec::{Credentials, SizeRange};
 
@@ -45,6 +47,7 @@ fn a_name_without_an_address_is_no_usage_error() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a refusal")]
 fn every_refusal_names_its_flag_and_the_value() {
     type Change = fn(&mut MemcacheSpec);
     let cases: &[(Change, [&str; 2])] = &[
@@ -143,7 +146,7 @@ fn every_refusal_names_its_flag_and_the_value() {
                 s.sasl = Some(Credentials {
                     user: "u".into(),
                     password: String::new(),
-                })
+                });
             },
             ["--sasl", "password"],
         ),

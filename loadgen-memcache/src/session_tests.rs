@@ -1,3 +1,5 @@
+//! Tests of the module beside it.
+
 use super::*;
 use crate::plan::MemcachePlan;
 use crate::scenario::MemcacheScenario;

@@ -1,3 +1,5 @@
+//! What is asked next, counted.
+
 use std::collections::{HashMap, HashSet};
 
 use super::*;
@@ -137,10 +139,10 @@ fn hashed_keys_are_asked_of_their_server_only() {
     let scenario = scenario(spec);
     let mut workload = scenario.workload(0, 1);
     let mut seen: Vec<HashSet<u64>> = vec![HashSet::new(); 3];
-    for route in 0..3 {
+    for (route, seen) in seen.iter_mut().enumerate() {
         workload.open(route, route as u32);
         for _ in 0..20_000 {
-            seen[route].insert(one(&mut workload, route, route as u32).1.index());
+            seen.insert(one(&mut workload, route, route as u32).1.index());
         }
     }
     assert!(seen[0].is_disjoint(&seen[1]) && seen[1].is_disjoint(&seen[2]));
@@ -162,7 +164,7 @@ fn batches_have_their_size_and_lists_are_used_again() {
         assert_eq!(keys.len(), if op == Op::Set { 7 } else { 100 });
         workload.local.give_back(keys);
     }
-    assert_eq!(workload.local.list().capacity() > 0, true);
+    assert!(workload.local.list().capacity() > 0);
 }
 
 #[test]

@@ -377,7 +377,7 @@ fn tshark_agrees() {
         "tcp.analysis.lost_segment",
         "tcp.srcport",
     ];
-    let (mut requests, mut replies, mut stats) = (0, 0, 0);
+    let (mut requests, mut replies, mut stats, mut greetings) = (0, 0, 0, 0);
     for [magic, opcode, malformed, lost, source] in file.dissect("memcache", fields) {
         assert_eq!(
             (malformed.as_str(), lost.as_str()),
@@ -387,6 +387,9 @@ fn tshark_agrees() {
         // `stats` before and after are no requests of the run.
         if opcode.split(',').any(|op| op == "16" || op == "0x10") {
             stats += 1;
+        } else if opcode == "10" || opcode == "0x0a" {
+            // Each connection greets with a no-op, outside the run.
+            greetings += 1;
         } else if source == server.port.to_string() {
             replies += many(&magic);
         } else {
@@ -394,6 +397,7 @@ fn tshark_agrees() {
         }
     }
     assert!(stats >= 4, "{stats}");
+    assert_eq!(greetings, 2 * document.connections.opened);
     assert_eq!(requests, document.totals.sent);
     assert_eq!(replies, document.totals.completed);
 }

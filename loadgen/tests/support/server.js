@@ -45,6 +45,8 @@ server.on('connection', (socket) => {
 server.listen(Number(port), '127.0.0.1');
 
 process.on('SIGTERM', () => {
-  server.close(() => fs.writeFileSync(file, JSON.stringify(counted)));
+  // The server is closed a moment before its last socket says so.
+  const write = () => fs.writeFileSync(file, JSON.stringify(counted));
+  server.close(() => setTimeout(write, 50));
   server.closeIdleConnections();
 });
