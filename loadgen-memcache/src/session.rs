@@ -527,10 +527,9 @@ impl Session for MemcacheSession {
             .map_err(|error| fault(Phase::Decode, error))
     }
 
+    /// Always one cause, for no more bytes can be waited for here: a full server says so in answer
+    /// to the greeting.
     fn unsolicited(&mut self, input: &[u8]) -> Fault {
-        if input.starts_with(reply::TOO_MANY) {
-            return fault(Phase::Decode, reply::too_many());
-        }
         let shown = &input[..input.len().min(40)];
         Fault {
             phase: Phase::Decode,

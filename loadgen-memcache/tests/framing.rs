@@ -212,12 +212,14 @@ fn lengths_that_cannot_be_are_faults() {
 
 #[test]
 fn bytes_behind_the_last_reply_answer_nothing() {
-    let bytes = [miss(0), miss(1)].concat();
-    let wanted = [
-        answered(MISS, 1, 0, 33),
-        Seen::Fault(Phase::Decode, Cause::Unsolicited),
-    ];
-    assert_eq!(verdict(&spec(), one_get, &bytes), wanted);
+    for behind in [&miss(1)[..], text::TOO_MANY, b"E", b"\x81"] {
+        let bytes = [&miss(0)[..], behind].concat();
+        let wanted = [
+            answered(MISS, 1, 0, 33),
+            Seen::Fault(Phase::Decode, Cause::Unsolicited),
+        ];
+        assert_eq!(verdict(&spec(), one_get, &bytes), wanted);
+    }
 }
 
 // --- Batches ---

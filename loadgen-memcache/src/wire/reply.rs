@@ -40,15 +40,8 @@ fn text(bytes: &[u8], first: u8) -> Result<Option<Header>, WireError> {
     if seen < TOO_MANY.len() {
         return Ok(None);
     }
-    Err(too_many())
-}
-
-/// The error for [`TOO_MANY`].
-#[cold]
-#[must_use]
-pub fn too_many() -> WireError {
-    Wrong::TooManyConnections
-        .because("the server says \"Too many open connections\": its limit (-c) is reached")
+    Err(Wrong::TooManyConnections
+        .because("the server says \"Too many open connections\": its limit (-c) is reached"))
 }
 
 /// What a reply may carry when the server did what was asked.
