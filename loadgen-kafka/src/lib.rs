@@ -1,2 +1,13 @@
-//! The Kafka wire protocol for loadgen. Not built yet: the front refuses `loadgen kafka` with one
-//! sentence. This crate will hold the same rooms as `loadgen-http`.
+//! The Kafka wire protocol for loadgen: consume, produce and end to end, an embedded target.
+//!
+//! The rooms: `spec` is what can be asked for, `plan` judges it, `scenario` is the library's way in,
+//! `args` the command line's. `control` asks a cluster for what a plan must know (tokio and a codec
+//! from outside, never on the hot path), `cluster` is what workers know of it and share.
+//! `session` is one connection: `greeting` begins it, `fetch` and `produce` are its two roles.
+//! `walk` looks into record batches as deep as was asked for. `wire` encodes and decodes without
+//! state, `tables` are the rows of the document. `target` is a Kafka on sockets.
+
+pub mod cluster;
+pub mod spec;
+pub mod tables;
+pub mod wire;

@@ -1,0 +1,155 @@
+//! What the workers of a run know of a topic, and share.
+//!
+//! Brokers are fixed when a run is planned (each is a route); who leads a partition moves. Workers
+//! read leaders without a lock and say when they doubt them; `control` asks the cluster and writes
+//! the answer. Nothing here may talk to anybody.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+/// A broker: the route of the same position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// `node_id`.
+    pub node: i32,
+    /// What it advertises: `HOST:PORT`.
+    pub name: String,
+}
+
+const NOBODY: u32 = u32::MAX;
+
+/// A partition of the topic.
+#[derive(Debug)]
+pub struct Partition {
+    /// Kafka's number of it.
+    pub index: i32,
+    leader: AtomicU32,
+    epoch: AtomicI32,
+}
+
+/// A topic as the workers see it.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// All brokers of the cluster, as they were at the start.
+    pub brokers: Vec<Broker>,
+    /// Those that take part in the run, in ascending order of their index.
+    pub partitions: Vec<Partition>,
+    doubted: AtomicBool,
+    moves: AtomicU64,
+}
+
+impl Topic {
+    /// `partitions`: index and the leader's node id and epoch, if it has one.
+    #[must_use]
+    pub fn new(
+        name: String,
+        brokers: Vec<Broker>,
+        partitions: &[(i32, Option<(i32, i32)>)],
+    ) -> Self {
+        let topic = Self {
+            name,
+            brokers,
+            partitions: partitions
+                .iter()
+                .map(|(index, _)| Partition {
+                    index: *index,
+                    leader: AtomicU32::new(NOBODY),
+                    epoch: AtomicI32::new(-1),
+                })
+                .collect(),
+            doubted: AtomicBool::new(false),
+            moves: AtomicU64::new(0),
+        };
+        for (at, (_, leader)) in partitions.iter().enumerate() {
+            topic.learn(at, *leader);
+        }
+        topic.moves.store(0, Ordering::Relaxed);
+        topic
+    }
+
+    /// The route to the leader of the partition at position `at`; `None` while there is none.
+    #[must_use]
+    #[inline]
+    pub fn leader(&self, at: usize) -> Option<usize> {
+        match self.partitions[at].leader.load(Ordering::Acquire) {
+            NOBODY => None,
+            route => Some(route as usize),
+        }
+    }
+
+    /// The leader's epoch; −1 where it is not known.
+    #[must_use]
+    #[inline]
+    pub fn leader_epoch(&self, at: usize) -> i32 {
+        self.partitions[at].epoch.load(Ordering::Relaxed)
+    }
+
+    /// Who leads the partition at position `at`: node id and epoch; `None`: nobody does now. An
+    /// epoch older than the known one changes nothing, nor does a broker that came later than the
+    /// run: no connection goes there.
+    pub fn learn(&self, at: usize, leader: Option<(i32, i32)>) {
+        let partition = &self.partitions[at];
+        let route = leader.and_then(|(node, _)| self.brokers.iter().position(|b| b.node == node));
+        let epoch = leader.map_or(-1, |(_, epoch)| epoch);
+        if epoch >= 0 && epoch < partition.epoch.load(Ordering::Relaxed) {
+            return;
+        }
+        if epoch >= 0 {
+            partition.epoch.store(epoch, Ordering::Relaxed);
+        }
+        let route = route.map_or(NOBODY, |route| route as u32);
+        if partition.leader.swap(route, Ordering::AcqRel) != route {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Something came that makes the leaders doubtful: the cluster should be asked.
+    #[inline]
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody doubted since the last call.
+    #[must_use]
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::AcqRel)
+    }
+
+    /// How many times a leader changed since the start.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaders_move_forward_only() {
+        let broker = |node| Broker {
+            node,
+            name: format!("b{node}:9092"),
+        };
+        let topic = Topic::new(
+            "t".into(),
+            vec![broker(5), broker(3)],
+            &[(0, Some((3, 2))), (1, None)],
+        );
+        assert_eq!((topic.leader(0), topic.leader(1)), (Some(1), None));
+        assert_eq!(topic.moves(), 0);
+        topic.learn(0, Some((5, 1)));
+        assert_eq!(topic.leader(0), Some(1));
+        topic.learn(0, Some((5, 3)));
+        assert_eq!(
+            (topic.leader(0), topic.leader_epoch(0), topic.moves()),
+            (Some(0), 3, 1)
+        );
+        topic.learn(0, Some((77, 4)));
+        assert_eq!(topic.leader(0), None);
+        topic.doubt();
+        assert!(topic.take_doubt() && !topic.take_doubt());
+    }
+}
