@@ -16,7 +16,6 @@ use crate::buffer::Outbox;
 use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
 use crate::protocol::{Outcome, Tables, Tally};
 use crate::record::{Recorder, Window};
-use crate::stop::Stop;
 use crate::time::{Tick, nanos};
 use crate::workload::{Random, Request, Route, Workload};
 
@@ -292,10 +291,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             return;
         };
         let begin = epoch + self.options.warmup;
-        let end = match self.options.stop {
-            Stop::After(duration) => begin + duration,
-            Stop::Requests(_) => Tick::NEVER,
-        };
+        let end = self
+            .options
+            .stop
+            .duration()
+            .map_or(Tick::NEVER, |length| begin + length);
         self.window = Window {
             epoch,
             begin,
@@ -330,7 +330,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.spent |= self.nothing_left();
         if self.spent && self.in_flight == 0 && self.owed == 0 {
             self.begin_drain(now);
-        } else if matches!(self.options.stop, Stop::Requests(_)) {
+        } else if self.options.stop.duration().is_none() {
             self.give_up_if_dead(now);
         }
     }

@@ -282,6 +282,9 @@ pub struct Summary {
     pub connect_time: Latency,
     /// From the worker's wake-up to the receive: how much of the latency is ours.
     pub generator_delay: Latency,
+    /// From when a record was made to when it was read, of those made in the window; `null` where
+    /// nothing carries such a stamp.
+    pub end_to_end: Latency,
     /// What it cost.
     pub efficiency: Efficiency,
 }
@@ -415,6 +418,9 @@ pub struct Operation {
     pub total_units: u64,
     /// Their response time.
     pub response_time: Latency,
+    /// Its times are how long the target was asked to wait: no part of the summary's.
+    #[serde(default)]
+    pub apart: bool,
 }
 
 /// One class of failure.

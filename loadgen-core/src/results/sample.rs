@@ -70,6 +70,7 @@ pub fn tables() -> Tables {
             status("503", protocol::Outcome::Error),
         ],
         causes: &[],
+        apart: &[],
         written: 0,
     }
 }

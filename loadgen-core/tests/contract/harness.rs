@@ -39,10 +39,7 @@ pub(crate) fn run<S: Scenario, P: Peer>(
     options: EngineOptions,
     tune: impl FnOnce(&mut Sim<P>),
 ) -> Ran {
-    let requests = match options.stop {
-        Stop::After(_) => None,
-        Stop::Requests(requests) => Some(requests),
-    };
+    let requests = options.stop.requests();
     let shared = Arc::new(Shared {
         stop: StopFlag::default(),
         budget: Budget::new(requests, 1),

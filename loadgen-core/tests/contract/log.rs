@@ -12,6 +12,7 @@ use loadgen_core::protocol::{
     Cause, Fault, Handshake, Input, Outcome, Phase, Progress, Reply, Session, Status, Tables,
     Tally, Then, Ticket,
 };
+use loadgen_core::stop::Stop;
 use loadgen_core::time::Tick;
 use loadgen_core::workload::{Endpoint, Next, Route, RouteId, Scenario, Workload};
 
@@ -172,6 +173,7 @@ impl Scenario for Log {
                 outcome: Outcome::Ok,
             }],
             causes: &["greeting_refused"],
+            apart: &[],
             written: 0,
         })
     }
@@ -223,8 +225,15 @@ impl Peer for Brokers {
 
 #[test]
 fn offsets_feed_back_routes_move_and_pauses_are_kept() {
-    for piece_bytes in [usize::MAX, 1, 5] {
-        let ran = run(&Log, Brokers::default(), by_count(1000, 2, 1), |sim| {
+    // The workload knows when there is nothing left; a number beyond that changes nothing.
+    let stops = [Stop::Requests(1000), Stop::Exhausted];
+    for (piece_bytes, stop) in [usize::MAX, 1, 5]
+        .into_iter()
+        .flat_map(|p| stops.map(|s| (p, s)))
+    {
+        let mut options = by_count(1000, 2, 1);
+        options.stop = stop;
+        let ran = run(&Log, Brokers::default(), options, |sim| {
             sim.piece_bytes = piece_bytes;
         });
         let total = ran.sum.total;
