@@ -85,6 +85,8 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) in_flight: u64,
     /// Requests that feedback asked for and that are not sent yet.
     pub(super) owed: u64,
+    /// From this connection on, those of routes that are not paced have not begun.
+    pub(super) follow_from: usize,
     /// Payload bytes in the outbox.
     pub(super) carrying_bytes: u64,
     /// A route is being released: what changes meanwhile is only listed.
@@ -172,6 +174,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             window: Window::unknown(nanos(options.interval)),
             in_flight: 0,
             owed: 0,
+            follow_from: 0,
             carrying_bytes: 0,
             releasing: false,
             tcp: Vec::new(),
@@ -328,7 +331,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
         self.release(now);
         self.spent |= self.nothing_left();
-        if self.spent && self.in_flight == 0 && self.owed == 0 {
+        if self.spent && self.in_flight == self.following() && self.owed == 0 {
             self.begin_drain(now);
         } else if self.options.stop.duration().is_none() {
             self.give_up_if_dead(now);
@@ -381,6 +384,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.stage = Stage::Drain;
         self.drain_until = now + self.options.drain;
         self.counts.alive_at_end = self.alive;
+        self.workload.draining();
         if self.in_flight == 0 {
             self.stage = Stage::Over;
         }

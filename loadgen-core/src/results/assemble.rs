@@ -195,6 +195,7 @@ fn plan(outcome: &Outcome) -> Plan {
                 name: route.name.clone(),
                 addresses: strings(&route.endpoints),
                 weight: route.weight,
+                paced: route.paced,
                 connections: *connections,
             })
             .collect(),

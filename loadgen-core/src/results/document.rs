@@ -170,6 +170,9 @@ pub struct RouteRow {
     pub weight: u32,
     /// Connections dealt to it.
     pub connections: u32,
+    /// Whether the run's pacing is its own; the others work in a closed loop beside it, outside of
+    /// `requests` and `rate_per_s`.
+    pub paced: bool,
 }
 
 /// A phase that took place.

@@ -101,6 +101,7 @@ pub(crate) fn route(name: &str, weight: u32) -> Route {
         name: name.into(),
         endpoints,
         weight,
+        paced: true,
     }
 }
 
