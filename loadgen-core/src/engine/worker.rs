@@ -133,7 +133,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         } else {
             State::Down
         };
-        let conns: Vec<_> = dealt.iter().map(|d| Conn::new(*d, state)).collect();
+        let conns: Vec<_> = dealt
+            .iter()
+            .map(|d| Conn::new(*d, state, routes[d.route].paced))
+            .collect();
         let slots = conns.len();
         let end = WorkerEnd {
             worker,
