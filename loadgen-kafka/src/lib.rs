@@ -11,6 +11,7 @@
 pub mod args;
 pub mod cluster;
 pub mod plan;
+pub mod reconcile;
 pub mod spec;
 pub mod tables;
 pub mod wire;

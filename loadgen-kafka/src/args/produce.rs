@@ -187,7 +187,7 @@ impl CreateArgs {
 
 /// The protocol counts milliseconds.
 pub(super) fn whole_ms(flag: &str, time: Duration) -> Result<i32, PlanError> {
-    if time.subsec_nanos() % 1_000_000 > 0 {
+    if !time.subsec_nanos().is_multiple_of(1_000_000) {
         return Err(PlanError::Refused(format!(
             "{flag} {time:?}: brokers count whole milliseconds"
         )));
