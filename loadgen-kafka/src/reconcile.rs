@@ -207,6 +207,7 @@ mod tests {
             units,
             total_count: count,
             total_units: units,
+            apart: false,
             response_time: Latency::default(),
         }
     }
