@@ -38,7 +38,7 @@ pub struct ClusterArgs {
     /// Authenticate with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; without :PASS the password
     /// comes from --sasl-password-file or from the environment variable LOADGEN_SASL_PASSWORD
     /// [default: no]
-    #[arg(long, value_name = "MECHANISM:USER[:PASS]", value_parser = sasl)]
+    #[arg(long, value_name = "MECHANISM:USER[:PASS]")]
     pub sasl: Option<Sasl>,
 
     /// Where the password is: the first line of a file [default: none]
@@ -50,20 +50,21 @@ pub struct ClusterArgs {
     pub client_id: String,
 }
 
-/// `--sasl`, read.
+/// `--sasl` as it was typed. It is read later and not by clap, whose errors repeat what was typed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sasl {
-    mechanism: Mechanism,
-    user: String,
-    password: Option<String>,
-}
+pub struct Sasl(String);
 
 impl std::fmt::Debug for Sasl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sasl")
-            .field("mechanism", &self.mechanism)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        f.debug_struct("Sasl").finish_non_exhaustive()
+    }
+}
+
+impl std::str::FromStr for Sasl {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -74,66 +75,65 @@ impl ClusterArgs {
     /// [`PlanError::Refused`]: a password that is nowhere, or in two places, or a file that cannot
     /// be read.
     pub fn spec(&self, environment: Option<&str>) -> Result<ClusterSpec, PlanError> {
-        let sasl = match &self.sasl {
-            None => None,
-            Some(sasl) => Some(Credentials {
-                mechanism: sasl.mechanism,
-                user: sasl.user.clone(),
-                password: self.password(sasl, environment)?,
-            }),
-        };
+        let sasl = self.sasl.as_ref();
+        let sasl = sasl.map(|sasl| self.credentials(&sasl.0, environment));
         Ok(ClusterSpec {
             bootstrap: self.brokers.clone(),
-            sasl,
+            sasl: sasl.transpose()?,
             client_id: self.client_id.clone(),
         })
     }
 
-    fn password(&self, sasl: &Sasl, environment: Option<&str>) -> Result<String, PlanError> {
+    /// What is refused here never repeats the text: there is a password in it.
+    fn credentials(&self, text: &str, environment: Option<&str>) -> Result<Credentials, PlanError> {
+        let refuse = |text: String| PlanError::Refused(format!("--sasl: {text}"));
+        let known = [
+            Mechanism::Plain,
+            Mechanism::ScramSha256,
+            Mechanism::ScramSha512,
+        ];
+        let mut parts = text.splitn(3, ':');
+        let typed = parts.next().unwrap_or_default();
+        let mechanism = known
+            .into_iter()
+            .find(|known| known.name().eq_ignore_ascii_case(typed));
+        let mechanism = mechanism.ok_or_else(|| {
+            let names = known.map(Mechanism::name).join(", ");
+            refuse(format!("it begins with a mechanism, one of {names}"))
+        })?;
+        let user = parts
+            .next()
+            .ok_or_else(|| refuse("write MECHANISM:USER:PASS, the user is missing".to_owned()))?;
+        Ok(Credentials {
+            mechanism,
+            user: user.to_owned(),
+            password: self.password(parts.next(), environment)?,
+        })
+    }
+
+    fn password(
+        &self,
+        typed: Option<&str>,
+        environment: Option<&str>,
+    ) -> Result<String, PlanError> {
         let refuse = |text: String| Err(PlanError::Refused(text));
-        match (&sasl.password, &self.sasl_password_file, environment) {
+        match (typed, &self.sasl_password_file, environment) {
             (Some(_), Some(path), _) => refuse(format!(
                 "--sasl has a password and --sasl-password-file {} has one: give one of them",
                 path.display()
             )),
-            (Some(password), None, _) => Ok(password.clone()),
+            (Some(password), None, _) => Ok(password.to_owned()),
             (None, Some(path), _) => match std::fs::read_to_string(path) {
                 Ok(text) => Ok(text.lines().next().unwrap_or_default().to_owned()),
                 Err(error) => refuse(format!("--sasl-password-file {}: {error}", path.display())),
             },
             (None, None, Some(password)) => Ok(password.to_owned()),
             (None, None, None) => refuse(format!(
-                "--sasl: {} has no password; write MECHANISM:USER:PASS, or give \
-                 --sasl-password-file, or set {PASSWORD}",
-                sasl.user
+                "--sasl: there is no password; write MECHANISM:USER:PASS, or give \
+                 --sasl-password-file, or set {PASSWORD}"
             )),
         }
     }
-}
-
-/// The text itself is not repeated in what is refused: there is a password in it.
-fn sasl(text: &str) -> Result<Sasl, String> {
-    let known = [
-        Mechanism::Plain,
-        Mechanism::ScramSha256,
-        Mechanism::ScramSha512,
-    ];
-    let mut parts = text.splitn(3, ':');
-    let (mechanism, user) = (parts.next().unwrap_or_default(), parts.next());
-    let mechanism = known
-        .into_iter()
-        .find(|known| known.name().eq_ignore_ascii_case(mechanism))
-        .ok_or_else(|| {
-            let names = known.map(Mechanism::name);
-            format!("it begins with a mechanism: {}", names.join(", "))
-        })?;
-    Ok(Sasl {
-        mechanism,
-        user: user
-            .ok_or("write MECHANISM:USER:PASS, the user is missing")?
-            .to_owned(),
-        password: parts.next().map(str::to_owned),
-    })
 }
 
 /// A size that goes into an INT32, 0 included.

@@ -221,6 +221,8 @@ fn a_password_is_typed_or_in_a_file_or_outside() {
     assert!(missing.contains("/no/such"), "{missing}");
     let nowhere = produce("h --topic t --sasl PLAIN:u").unwrap_err();
     assert!(nowhere.contains(PASSWORD), "{nowhere}");
+    let typo = produce("h --topic t --sasl PLIAN:u:secret").unwrap_err();
+    assert!(!typo.contains("secret") && typo.contains("PLAIN"), "{typo}");
     let typed = Reader::try_parse_from(words("h --topic t --sasl PLAIN:u:secret")).unwrap();
     assert!(!format!("{:?}", typed.args).contains("secret"));
 }
