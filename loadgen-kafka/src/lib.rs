@@ -17,6 +17,7 @@ pub mod reconcile;
 mod sasl;
 pub mod spec;
 pub mod tables;
+pub mod walk;
 pub mod wire;
 
 pub use plan::PlanError;
