@@ -11,6 +11,7 @@
 pub mod args;
 pub mod cluster;
 pub mod control;
+pub mod fetch;
 pub mod greeting;
 pub mod plan;
 pub mod reconcile;

@@ -160,6 +160,11 @@ impl Walk {
         };
     }
 
+    /// The partition that has begun has so many bytes of batches.
+    pub fn expect(&mut self, records_bytes: u32) {
+        self.left = records_bytes.into();
+    }
+
     /// The partition has a transaction of `producer_id` that was aborted and begins at
     /// `first_offset`. To be told after [`Self::begin`] and before [`Self::feed`].
     pub fn aborted(&mut self, producer_id: i64, first_offset: i64) {

@@ -5,6 +5,8 @@
 pub mod batch;
 pub mod codec;
 pub mod compose;
+pub mod fetch;
+pub mod fetched;
 pub mod prim;
 pub mod record;
 
