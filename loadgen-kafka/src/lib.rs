@@ -10,4 +10,5 @@
 pub mod cluster;
 pub mod spec;
 pub mod tables;
+pub mod target;
 pub mod wire;
