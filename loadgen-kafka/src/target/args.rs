@@ -19,7 +19,11 @@ pub struct ServeKafkaArgs {
     #[arg(long, visible_alias = "threads", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: u16,
 
-    /// Partitions of a topic that is made by asking for it
+    /// A topic that is there from the start; may be given again
+    #[arg(long = "topic", value_name = "NAME")]
+    pub topics: Vec<String>,
+
+    /// Partitions of a topic that does not say how many
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub partitions: u32,
 
@@ -72,6 +76,7 @@ impl ServeKafkaArgs {
             listen: self.listen,
             advertise: self.advertise.clone(),
             workers: usize::from(self.workers),
+            topics: self.topics.clone(),
             partitions: self.partitions,
             auto_create: !self.no_auto_create,
             record_bytes: self.record_bytes,
@@ -105,10 +110,11 @@ mod tests {
         };
         assert_eq!(parse(""), Ok(plain));
         let line = "--advertise=h:7 --threads=2 --partitions=9 --no-auto-create --record-bytes=0 \
-                    --batch-bytes=16384 --records=0 --message-max-bytes=100 --check-crc";
+                    --batch-bytes=16384 --topic=a --topic=b --records=0 --message-max-bytes=100 --check-crc";
         let full = parse(line).unwrap();
         assert_eq!(full.advertise, Some(("h".into(), Some(7))));
         assert_eq!((full.workers, full.partitions), (2, 9));
+        assert_eq!(full.topics, ["a", "b"]);
         assert_eq!((full.record_bytes, full.batch_bytes), (0, 16384));
         assert_eq!((full.records, full.message_max_bytes), (Some(0), 100));
         assert!(full.check_crc && !full.auto_create);

@@ -39,6 +39,7 @@ use loadgen_core::workload::Endpoint;
 
 use log::Log;
 use serve::Broker;
+use topics::Topics;
 
 /// How a target behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct TargetOptions {
     pub advertise: Option<(String, Option<u16>)>,
     /// Threads; connections are dealt over them round-robin. At least 1.
     pub workers: usize,
+    /// Topics that are there from the start.
+    pub topics: Vec<String>,
     /// Partitions of a topic that does not say how many.
     pub partitions: u32,
     /// Whether asking for a topic makes it.
@@ -80,6 +83,7 @@ impl Default for TargetOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
             workers: 1,
+            topics: Vec::new(),
             partitions: 4,
             auto_create: true,
             record_bytes: 1024,
@@ -102,15 +106,22 @@ impl Target {
     /// Starts a target. It listens when this returns.
     ///
     /// # Errors
-    /// When the address cannot be bound, the system has no thread or descriptor left, or a batch
-    /// would be larger than the format allows.
+    /// When the address cannot be bound, the system has no thread or descriptor left, a topic's name
+    /// is none, or a batch would be larger than the format allows.
     pub fn start(options: TargetOptions) -> io::Result<TargetHandle> {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         let now_ms = unix.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(0));
         let (record, batch) = (options.record_bytes as usize, options.batch_bytes as usize);
-        let log = Log::new(record, batch, now_ms)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let log = Log::new(record, batch, now_ms).map_err(|e| invalid(e.to_string()))?;
+        let topics = Topics::new(options.partitions as usize, options.records);
+        for name in &options.topics {
+            let made = topics.create(name, None, false);
+            made.map_err(|(_, why)| invalid(why))?;
+        }
         let (listen, workers) = (Endpoint::Tcp(options.listen), options.workers);
-        Server::start(&listen, workers, |hall| Broker::new(options, log, hall))
+        Server::start(&listen, workers, |hall| {
+            Broker::new(options, topics, log, hall)
+        })
     }
 }

@@ -48,10 +48,10 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub(super) fn new(options: TargetOptions, log: Log, hall: Hall) -> Self {
+    pub(super) fn new(options: TargetOptions, topics: Topics, log: Log, hall: Hall) -> Self {
         let counters = |_| Counters::new(Counter::NAMES.len());
         Self {
-            topics: Topics::new(options.partitions as usize, options.records),
+            topics,
             groups: Arc::default(),
             log,
             hall,
@@ -341,7 +341,10 @@ impl Service for Broker {
     fn stats(&self) -> Stats {
         let topics = self.topics.all();
         let partitions: usize = topics.iter().map(|topic| topic.partitions()).sum();
+        let (batch_records, batch_bytes) = self.log.batch();
         let mut rows = vec![
+            ("batch_records", batch_records as u64),
+            ("batch_bytes", batch_bytes as u64),
             ("curr_connections", self.hall.open() as u64),
             ("threads", self.counters.len() as u64),
             ("topics", topics.len() as u64),

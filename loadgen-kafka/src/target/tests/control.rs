@@ -85,6 +85,7 @@ fn an_advertised_address_is_said_instead() {
     let target = Target::start(TargetOptions {
         advertise: Some(("far.example".into(), Some(7))),
         auto_create: false,
+        topics: vec!["there".into()],
         ..options()
     })
     .unwrap();
@@ -92,11 +93,19 @@ fn an_advertised_address_is_said_instead() {
     let reply = client.ask(9, &MetadataRequest::default());
     let broker = &reply.brokers[0];
     assert_eq!((broker.host.as_str(), broker.port), ("far.example", 7));
+    let all = client.ask(9, &MetadataRequest::default().with_topics(None));
+    assert_eq!(all.topics[0].name, Some(topic("there")));
     let wanted = MetadataRequestTopic::default().with_name(Some(topic("t")));
     let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
     let reply = client.ask(9, &request);
     assert_eq!(reply.topics[0].error_code, code::UNKNOWN_TOPIC_OR_PARTITION);
-    assert_eq!(target.stop().get("topics"), 0);
+    assert_eq!(target.stop().get("topics"), 1);
+    let wrong = Target::start(TargetOptions {
+        topics: vec!["a b".into()],
+        ..options()
+    });
+    let said = wrong.unwrap_err().to_string();
+    assert!(said.contains("a b"), "{said}");
 }
 
 #[test]
