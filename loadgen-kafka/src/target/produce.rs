@@ -58,7 +58,9 @@ enum Stage {
     },
     PartitionTags,
     TopicTags,
+    /// Tags of the request itself.
     End,
+    Done,
 }
 
 /// A topic of the request, and which rows are its own: those up to `rows`.
@@ -110,7 +112,7 @@ impl Produce {
 
     /// Whether all of it was seen.
     pub(super) fn is_whole(&self) -> bool {
-        self.stage == Stage::End && self.left == 0
+        self.stage == Stage::Done && self.left == 0
     }
 
     /// Goes on with `input`, which may reach beyond this request.
@@ -165,8 +167,9 @@ impl Produce {
             }
             Stage::PartitionTags => fields.tags().map(|()| self.after_partition()),
             Stage::TopicTags => fields.tags().map(|()| self.begin_topic()),
-            // Tags of the request itself; what would follow them is too much.
-            Stage::End => fields.tags().filter(|()| fields.at() == self.left),
+            Stage::End => fields.tags().map(|()| self.stage = Stage::Done),
+            // What follows the end is too much.
+            Stage::Done => return Next::Wrong,
         };
         match done {
             Some(()) => read(fields.at()),

@@ -258,6 +258,53 @@ fn requests_that_cannot_be_end_the_connection() {
     assert_eq!(target.stop().get("bad_requests"), cases.len() as u64);
 }
 
+/// Requests with something in every field, in every version.
+fn all_kinds() -> Vec<Vec<u8>> {
+    let new = CreatableTopic::default()
+        .with_name(topic("n"))
+        .with_num_partitions(1)
+        .with_replication_factor(1);
+    let new = CreateTopicsRequest::default().with_topics(vec![new]);
+    let about = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("t"))
+        .with_configuration_keys(Some(vec![text("x")]));
+    let about = DescribeConfigsRequest::default().with_resources(vec![about]);
+    let wanted = MetadataRequestTopic::default().with_name(Some(topic("t")));
+    let metadata = MetadataRequest::default().with_topics(Some(vec![wanted]));
+    let fetch = fetch::fetch("t", &[(0, 0, 1)], 1, 0, 1);
+    let produce = produce::produce("t", 0, produce::batch(1), 1);
+    let member = groups::member_of("g", "");
+    let mut all = Vec::new();
+    all.extend(versions(Key::CreateTopics).map(|v| frame(v, &new)));
+    all.extend(versions(Key::DescribeConfigs).map(|v| frame(v, &about)));
+    all.extend(versions(Key::Metadata).map(|v| frame(v, &metadata)));
+    all.extend(versions(Key::Fetch).map(|v| frame(v, &fetch)));
+    all.extend(versions(Key::Produce).map(|v| frame(v, &produce)));
+    all.extend(versions(Key::JoinGroup).map(|v| frame(v, &member)));
+    all
+}
+
+/// The length fits, what is in it does not: a thread that fell over would answer nobody.
+#[test]
+fn a_request_that_is_too_short_for_itself_harms_nobody() {
+    let (target, mut client) = start(options());
+    for whole in all_kinds() {
+        for cut in 4..whole.len() {
+            let mut short = whole[..cut].to_vec();
+            short[..4].copy_from_slice(&(cut as u32 - 4).to_be_bytes());
+            let mut other = Client::new(&target);
+            other.send(&short);
+            other.0.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut rest = Vec::new();
+            other.0.read_to_end(&mut rest).unwrap();
+        }
+    }
+    let reply = client.ask(9, &MetadataRequest::default().with_topics(None));
+    assert!(reply.topics.iter().any(|t| t.name == Some(topic("t"))));
+    assert_eq!(target.stop().get("produced_records"), 0);
+}
+
 #[test]
 fn a_request_may_be_cut_anywhere_and_followed_at_once() {
     let (_target, mut client) = start(options());

@@ -14,7 +14,13 @@ use super::*;
 /// Index, offset and room of a partition.
 type Want = (i32, i64, i32);
 
-fn fetch(name: &str, wants: &[Want], max_bytes: i32, wait_ms: i32, min_bytes: i32) -> FetchRequest {
+pub(super) fn fetch(
+    name: &str,
+    wants: &[Want],
+    max_bytes: i32,
+    wait_ms: i32,
+    min_bytes: i32,
+) -> FetchRequest {
     let partition = |(index, offset, room): &Want| {
         FetchPartition::default()
             .with_partition(*index)

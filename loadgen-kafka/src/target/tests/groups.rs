@@ -19,17 +19,21 @@ fn group(name: &str) -> GroupId {
     GroupId(text(name))
 }
 
-fn join(client: &mut Client, version: i16, name: &str, member: &str) -> JoinGroupResponse {
+/// Asks to be a member: a new one with an empty id.
+pub(super) fn member_of(name: &str, member: &str) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol::default()
         .with_name(text("range"))
         .with_metadata(Bytes::from_static(b"topics"));
-    let request = JoinGroupRequest::default()
+    JoinGroupRequest::default()
         .with_group_id(group(name))
         .with_session_timeout_ms(10_000)
         .with_member_id(text(member))
         .with_protocol_type(text("consumer"))
-        .with_protocols(vec![protocol]);
-    client.ask(version, &request)
+        .with_protocols(vec![protocol])
+}
+
+fn join(client: &mut Client, version: i16, name: &str, member: &str) -> JoinGroupResponse {
+    client.ask(version, &member_of(name, member))
 }
 
 #[test]
