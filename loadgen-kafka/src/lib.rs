@@ -19,6 +19,7 @@ mod sasl;
 pub mod spec;
 pub mod tables;
 pub mod walk;
+pub mod target;
 pub mod wire;
 
 pub use plan::PlanError;

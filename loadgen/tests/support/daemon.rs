@@ -21,7 +21,13 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts `command` and waits until somebody listens on `port`.
     #[track_caller]
-    pub(crate) fn start(mut command: Command, port: u16) -> Self {
+    pub(crate) fn start(command: Command, port: u16) -> Self {
+        Self::start_within(command, port, PATIENCE)
+    }
+
+    /// The same, with more patience than most servers need.
+    #[track_caller]
+    pub(crate) fn start_within(mut command: Command, port: u16, patience: Duration) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|e| panic!("{name} is needed for this test: {e}"));
@@ -34,7 +40,7 @@ impl Daemon {
             let ended = daemon.child().try_wait().expect("its state");
             assert!(ended.is_none(), "{} ended at once: {ended:?}", daemon.name);
             assert!(
-                since.elapsed() < PATIENCE,
+                since.elapsed() < patience,
                 "{} does not listen",
                 daemon.name
             );
@@ -50,6 +56,13 @@ impl Daemon {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("not stopped yet").id()
+    }
+
+    /// Sends `signal` and goes on: for those that do not end it.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).expect("the signal is delivered");
     }
 
     /// Sends `signal` and waits until it is gone.

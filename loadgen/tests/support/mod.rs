@@ -9,6 +9,7 @@
 pub(crate) mod capture;
 pub(crate) mod daemon;
 pub(crate) mod httpd;
+pub(crate) mod kafka;
 pub(crate) mod memcached;
 pub(crate) mod nginx;
 pub(crate) mod node;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Held by a test that loads the machine: such tests run one after another, over all binaries.
+#[derive(Debug)]
 #[must_use]
 pub(crate) struct Machine {
     _lock: File,
