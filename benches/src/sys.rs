@@ -178,6 +178,13 @@ pub(crate) fn process_cpu_ns(pid: u32) -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
+/// Moves the calling thread into the network namespace behind `namespace` (setns(2)).
+pub(crate) fn enter(namespace: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: takes plain numbers; the kernel checks the descriptor.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
 /// Makes the child of `command` run on `cpus` (empty: anywhere) and in the network namespace
 /// behind `namespace`.
 pub(crate) fn place(command: &mut Command, cpus: &[u32], namespace: Option<BorrowedFd<'_>>) {
@@ -197,8 +204,7 @@ pub(crate) fn place(command: &mut Command, cpus: &[u32], namespace: Option<Borro
             check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
         }
         if let Some(fd) = namespace {
-            // SAFETY: takes plain numbers; the kernel checks the descriptor.
-            check(unsafe { libc::setns(fd, libc::CLONE_NEWNET) })?;
+            enter(&fd)?;
         }
         Ok(())
     };

@@ -146,6 +146,9 @@ pub struct Tables {
     pub statuses: Vec<Status>,
     /// The names of the causes, without the prefix.
     pub causes: &'static [&'static str],
+    /// Ops whose times say how long the target was asked to wait, not how fast it is: positions in
+    /// `ops`. They have rows of their own and stay out of the summary's distributions.
+    pub apart: &'static [u8],
     /// The status of a request that no reply answers: it is complete when it is written.
     pub written: u16,
 }
@@ -272,12 +275,24 @@ pub enum Handshake {
 #[derive(Debug, Default)]
 pub struct Tally {
     rows: Vec<(u8, u16, u32)>,
+    origins: Vec<Tick>,
 }
 
 impl Tally {
     /// Counts `units` of `op` that ended with `status`, beside the reply's own row.
     pub fn add(&mut self, op: u8, status: u16, units: u32) {
         self.rows.push((op, status, units));
+    }
+
+    /// A thing in this reply was first made at `at`, on the run's clock: one sample of end-to-end
+    /// latency, beside that of [`Reply::origin`].
+    pub fn origin(&mut self, at: Tick) {
+        self.origins.push(at);
+    }
+
+    /// The origins since the last drain.
+    pub fn drain_origins(&mut self) -> impl Iterator<Item = Tick> + '_ {
+        self.origins.drain(..)
     }
 
     /// The rows since the last drain: op, status, units.
@@ -289,13 +304,14 @@ impl Tally {
     #[inline]
     pub fn clear(&mut self) {
         self.rows.clear();
+        self.origins.clear();
     }
 
     /// Whether nothing was added.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.origins.is_empty()
     }
 }
 

@@ -14,6 +14,29 @@ pub enum Stop {
     After(Duration),
     /// After so many requests were sent and every one of them has ended.
     Requests(u64),
+    /// When every worker's workload has nothing to ask any more (`Next::Done`) and everything it
+    /// asked has ended: what there is decides, and it need not be known beforehand.
+    Exhausted,
+}
+
+impl Stop {
+    /// The length of the window, where that is what ends it.
+    #[must_use]
+    pub const fn duration(self) -> Option<Duration> {
+        match self {
+            Self::After(duration) => Some(duration),
+            Self::Requests(_) | Self::Exhausted => None,
+        }
+    }
+
+    /// The requests, where their number is what ends it.
+    #[must_use]
+    pub const fn requests(self) -> Option<u64> {
+        match self {
+            Self::Requests(requests) => Some(requests),
+            Self::After(_) | Self::Exhausted => None,
+        }
+    }
 }
 
 /// The requests that may still be sent, shared by all workers.

@@ -38,6 +38,12 @@ pub struct Route {
     pub endpoints: Vec<Endpoint>,
     /// Its share of the connections and of the rate, relative to the other routes. At least 1.
     pub weight: u32,
+    /// Whether the run's pacing is its own too. A route that is not paced works in a closed loop
+    /// whatever the run does: its connections ask as soon as they may, like those that only listen to
+    /// what others bring about. Its requests take nothing of the number a run is limited to and of
+    /// the offered rate, and while the run drains it goes on until its workload says
+    /// [`Next::Done`]. Not for scenarios with a connection for each request.
+    pub paced: bool,
 }
 
 /// A position in the list of routes.
@@ -71,6 +77,10 @@ pub trait Workload {
 
     /// Request number `n` of this worker, for `route`, on `conn`.
     fn next(&mut self, route: RouteId, conn: u32, n: u64) -> Next<Request<Self>>;
+
+    /// The run sends nothing new on paced routes from here on. Routes that are not paced may say
+    /// [`Next::Done`] when what was under way has come.
+    fn draining(&mut self) {}
 
     /// A reply brought feedback. What it returns is sent on the same connection before anything
     /// else. It counts as a request of its own, outside pacing: it takes nothing of the number of

@@ -216,6 +216,7 @@ impl HttpPlan {
             name,
             endpoints,
             weight,
+            paced: true,
         });
         Ok(self.routes.len() - 1)
     }

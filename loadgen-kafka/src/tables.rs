@@ -121,6 +121,7 @@ pub fn tables() -> Tables {
         ops: Op::ALL.iter().map(|op| op.name().into()).collect(),
         statuses,
         causes: Wrong::NAMES,
+        apart: &[Op::Wait as u8],
         written: UNACKED,
     }
 }

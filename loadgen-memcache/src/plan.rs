@@ -248,6 +248,7 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
             name: endpoint.to_string(),
             endpoints: vec![endpoint],
             weight: 1,
+            paced: true,
         }]);
     }
     if spec.servers.is_empty() || spec.servers.len() > SERVERS_MAX {
@@ -275,6 +276,7 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
             name,
             endpoints,
             weight: 1,
+            paced: true,
         });
     }
     Ok(routes)

@@ -394,6 +394,7 @@ mod tests {
             units,
             total_count: units,
             total_units: units,
+            apart: false,
             response_time: Latency::default(),
         }
     }

@@ -82,6 +82,7 @@ pub fn tables() -> Tables {
         statuses: STATUSES.map(status).to_vec(),
         causes: Wrong::NAMES,
         // Every request is answered, a batch by its NOOP.
+        apart: &[],
         written: OK,
     }
 }

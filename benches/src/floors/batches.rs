@@ -3,21 +3,26 @@
 //! For every reply that has come whole one request follows, all of them in one send.
 
 use std::io::{self, ErrorKind};
+use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::net::Connections;
+use super::Task;
+use super::http::Ask;
 use crate::sys;
 
 /// So long at most until the clock is looked at again, ns.
 const LOOK_NS: u64 = 50_000_000;
 
 /// Runs until the end and counts the replies.
-pub(super) fn run(net: &mut Connections, depth: usize, until: Instant) -> io::Result<u64> {
+pub(super) fn run(task: Task<'_>, ask: &Ask) -> io::Result<u64> {
+    let Task {
+        net, depth, until, ..
+    } = task;
     let fds = net.fds();
-    let one = net.request.len();
-    let batch = net.request.repeat(depth);
-    let reply_bytes = net.reply_bytes;
-    let mut got = vec![0_usize; net.len()];
+    let one = ask.request.len();
+    let batch = ask.request.repeat(depth);
+    let reply_bytes = ask.reply_bytes;
+    let mut got = vec![0_usize; fds.len()];
     for &fd in &fds {
         send(fd, &batch)?;
     }
@@ -53,7 +58,8 @@ pub(super) fn run(net: &mut Connections, depth: usize, until: Instant) -> io::Re
 
 /// A batch is far smaller than a socket's buffer; should it not fit, the floor has no place for
 /// the rest.
-fn send(fd: i32, bytes: &[u8]) -> io::Result<()> {
+#[inline]
+pub(super) fn send(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     let sent = sys::send(fd, bytes)?;
     if sent == bytes.len() {
         return Ok(());

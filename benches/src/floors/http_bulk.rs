@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::Task;
+use super::http::Ask;
 use super::http_small::release;
 use crate::sys;
 
@@ -31,9 +32,9 @@ struct Conn {
 }
 
 /// Runs until the end and counts the replies.
-pub(super) fn run(mut task: Task<'_>, mode: Mode) -> io::Result<u64> {
-    let reply_bytes = task.net.reply_bytes;
-    let request = task.net.request.clone();
+pub(super) fn run(mut task: Task<'_>, ask: &Ask, mode: Mode) -> io::Result<u64> {
+    let reply_bytes = ask.reply_bytes;
+    let request = &ask.request;
     let mut idle = task.net.fds();
     let fresh = |fd: &RawFd| Conn {
         fd: *fd,
@@ -50,7 +51,7 @@ pub(super) fn run(mut task: Task<'_>, mode: Mode) -> io::Result<u64> {
     let mut buffer = vec![0; buffer_bytes];
     if task.pace.is_none() {
         for fd in idle.drain(..) {
-            sys::send(fd, &request)?;
+            sys::send(fd, request)?;
         }
     }
     let mut replies = 0;
@@ -62,7 +63,7 @@ pub(super) fn run(mut task: Task<'_>, mode: Mode) -> io::Result<u64> {
         }
         let timeout_ns = match &mut task.pace {
             None => LOOK_NS,
-            Some(pace) => release(pace, now, &mut idle, |fd| sys::send(fd, &request))?,
+            Some(pace) => release(pace, now, &mut idle, |fd| sys::send(fd, request))?,
         };
         let count = sys::wait(epoll, events, Some(timeout_ns))?;
         for event in &events[..count] {
@@ -76,7 +77,7 @@ pub(super) fn run(mut task: Task<'_>, mode: Mode) -> io::Result<u64> {
             if task.pace.is_some() {
                 idle.push(conn.fd);
             } else {
-                sys::send(conn.fd, &request)?;
+                sys::send(conn.fd, request)?;
             }
         }
     }

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::Task;
+use super::http::Ask;
 use super::pace::Pace;
 use crate::sys;
 
@@ -12,15 +13,15 @@ use crate::sys;
 const LOOK_NS: u64 = 50_000_000;
 
 /// Runs until the end and counts the replies.
-pub(super) fn run(mut task: Task<'_>) -> io::Result<u64> {
+pub(super) fn run(mut task: Task<'_>, ask: &Ask) -> io::Result<u64> {
     let fds = task.net.fds();
-    let request = task.net.request.clone();
-    let reply_bytes = task.net.reply_bytes;
+    let request = &ask.request;
+    let reply_bytes = ask.reply_bytes;
     let mut got = vec![0_usize; fds.len()];
     let mut idle: Vec<RawFd> = fds.clone();
     if task.pace.is_none() {
         for fd in idle.drain(..) {
-            sys::send(fd, &request)?;
+            sys::send(fd, request)?;
         }
     }
     let mut buffer = vec![0; 64 * 1024];
@@ -39,7 +40,7 @@ pub(super) fn run(mut task: Task<'_>) -> io::Result<u64> {
         }
         let timeout_ns = match &mut task.pace {
             None => LOOK_NS,
-            Some(pace) => release(pace, now, &mut idle, |fd| sys::send(fd, &request))?,
+            Some(pace) => release(pace, now, &mut idle, |fd| sys::send(fd, request))?,
         };
         let count = sys::wait(epoll, events, Some(timeout_ns))?;
         for event in &events[..count] {
@@ -57,7 +58,7 @@ pub(super) fn run(mut task: Task<'_>) -> io::Result<u64> {
                 if task.pace.is_some() {
                     idle.push(fd);
                 } else {
-                    sys::send(fd, &request)?;
+                    sys::send(fd, request)?;
                 }
             }
         }

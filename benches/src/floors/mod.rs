@@ -1,19 +1,22 @@
 //! Minimal loops without any accounting: what the kernel's TCP costs, and nothing else.
 //!
-//! A floor knows the size of its replies beforehand, never looks at them, keeps no time of a
+//! A floor knows the sizes of its replies beforehand, never looks at them, keeps no time of a
 //! request and has no timeout. It must never use the engine: it is what the engine is held against.
 
 mod batches;
+mod http;
 mod http_bulk;
 mod http_small;
+mod memcache;
 mod net;
 mod pace;
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::sys;
 use net::Connections;
@@ -32,6 +35,10 @@ pub(crate) enum Floor {
     BulkLowat,
     /// Small requests and replies, --depth of them in flight on each connection
     Batches,
+    /// memcached: one SET of 64 + 1024 bytes to nine GETs, --depth of them in flight
+    Memcache,
+    /// SET every key of the floor `memcache` once, and end
+    MemcacheFill,
 }
 
 /// The work of a floor.
@@ -43,7 +50,7 @@ pub(crate) struct FloorArgs {
     /// Where to
     #[arg(long, value_name = "IP:PORT")]
     addr: SocketAddr,
-    /// What to ask for
+    /// What to ask for (HTTP only)
     #[arg(long, default_value = "/")]
     path: String,
     /// Connections
@@ -52,7 +59,7 @@ pub(crate) struct FloorArgs {
     /// Seconds
     #[arg(short = 'd', long, value_name = "SECONDS", default_value_t = 5.0)]
     duration: f64,
-    /// Requests in flight on a connection (batches only)
+    /// Requests in flight on a connection (batches and memcache only)
     #[arg(long, default_value_t = 1)]
     depth: usize,
     /// Requests per second in total; without it the next one follows the reply
@@ -72,42 +79,67 @@ struct Task<'a> {
     until: Instant,
 }
 
+/// What a loop did.
+struct Done {
+    requests: u64,
+    /// What it received.
+    bytes: u64,
+}
+
 /// Runs a floor and gives its one line of JSON.
 pub(crate) fn run(args: &FloorArgs) -> Result<String, String> {
     check(args)?;
     loadgen_core::host::raise_open_files();
     sys::exact_sleeps();
-    let failed = |error: std::io::Error| format!("{}: {error}", args.addr);
-    let mut net = Connections::open(args.addr, &args.path, args.connections).map_err(failed)?;
+    let line = match args.floor {
+        Floor::Memcache => memcache::Ring::of(args.depth)
+            .and_then(|ring| ring.there(args.addr).map(|()| ring))
+            .and_then(|ring| timed(args, |task| memcache::run(task, &ring))),
+        Floor::MemcacheFill => memcache::fill(args.addr).map(|keys| json!({ "requests": keys })),
+        _ => http::Ask::learn(args.addr, &args.path)
+            .and_then(|ask| timed(args, |task| over_http(task, &ask, args.floor))),
+    };
+    let line = line.map_err(|error| format!("{}: {error}", args.addr))?;
+    Ok(line.to_string())
+}
+
+fn over_http(task: Task<'_>, ask: &http::Ask, floor: Floor) -> io::Result<Done> {
+    let requests = match floor {
+        Floor::BulkCopy => http_bulk::run(task, ask, http_bulk::Mode::Copy),
+        Floor::BulkTrunc => http_bulk::run(task, ask, http_bulk::Mode::Trunc),
+        Floor::BulkLowat => http_bulk::run(task, ask, http_bulk::Mode::TruncLowat),
+        Floor::Batches => batches::run(task, ask),
+        Floor::HttpSmall | Floor::Memcache | Floor::MemcacheFill => http_small::run(task, ask),
+    }?;
+    Ok(Done {
+        requests,
+        bytes: requests * ask.reply_bytes as u64,
+    })
+}
+
+/// Connects, runs `work` and says what it cost.
+fn timed(args: &FloorArgs, work: impl FnOnce(Task<'_>) -> io::Result<Done>) -> io::Result<Value> {
+    let mut net = Connections::open(args.addr, args.connections)?;
     let start = Instant::now();
     let before = sys::own_usage();
-    let task = Task {
+    let done = work(Task {
         net: &mut net,
         depth: args.depth,
         buffer_bytes: args.buffer * 1024,
         pace: args.rate.map(|rate| Pace::new(rate, start)),
         until: start + Duration::from_secs_f64(args.duration),
-    };
-    let requests = match args.floor {
-        Floor::HttpSmall => http_small::run(task),
-        Floor::BulkCopy => http_bulk::run(task, http_bulk::Mode::Copy),
-        Floor::BulkTrunc => http_bulk::run(task, http_bulk::Mode::Trunc),
-        Floor::BulkLowat => http_bulk::run(task, http_bulk::Mode::TruncLowat),
-        Floor::Batches => batches::run(task.net, task.depth, task.until),
-    }
-    .map_err(failed)?;
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let after = sys::own_usage();
-    let line = json!({
+    Ok(json!({
         "floor": args.floor.to_possible_value().map(|v| v.get_name().to_owned()),
-        "requests": requests,
-        "bytes": requests * net.reply_bytes as u64,
+        "requests": done.requests,
+        "bytes": done.bytes,
         "seconds": seconds,
         "user_s": after.user_s - before.user_s,
         "sys_s": after.system_s - before.system_s,
         "max_rss_kib": after.max_rss_kib,
-    });
-    Ok(line.to_string())
+    }))
 }
 
 fn check(args: &FloorArgs) -> Result<(), String> {
@@ -120,11 +152,15 @@ fn check(args: &FloorArgs) -> Result<(), String> {
     if args.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e8)) {
         return Err("--rate: above 0 and at most 100000000 per second".into());
     }
-    if args.floor != Floor::Batches && args.depth != 1 {
-        return Err(format!("--depth {}: only batches has a depth", args.depth));
+    let deep = matches!(args.floor, Floor::Batches | Floor::Memcache);
+    if !deep && args.depth != 1 {
+        let depth = args.depth;
+        return Err(format!(
+            "--depth {depth}: only batches and memcache have a depth"
+        ));
     }
-    if args.floor == Floor::Batches && args.rate.is_some() {
-        return Err("--rate: batches has none".into());
+    if (deep || args.floor == Floor::MemcacheFill) && args.rate.is_some() {
+        return Err("--rate: only the HTTP floors of one request at a time have one".into());
     }
     Ok(())
 }

@@ -250,6 +250,29 @@ impl Bench {
         Ok(made)
     }
 
+    /// Ours and a peer on the same work.
+    pub(crate) fn against(
+        &mut self,
+        ours: &dyn Peer,
+        peer: &dyn Peer,
+        work: &Work,
+    ) -> Result<Comparison, String> {
+        peer.program()?;
+        self.compare(Side { peer: ours, work }, Side { peer, work })
+    }
+
+    /// The same lane with another target, for as long as `with` takes.
+    pub(crate) fn at<T>(
+        &mut self,
+        target: Box<dyn Target>,
+        with: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let own = std::mem::replace(&mut self.target, target);
+        let made = with(self);
+        self.target = own;
+        made
+    }
+
     /// What `side` reaches in a closed loop; measured once.
     pub(crate) fn closed_rate(&mut self, side: Side<'_>) -> Result<f64, String> {
         if let Some(rate) = self.closed_rates.get(&side.work.name) {

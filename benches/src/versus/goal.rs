@@ -2,21 +2,42 @@
 
 use serde::Serialize;
 
+use super::compare::Bench;
+use super::model::Peer;
+use super::render::{Absent, Series};
 use super::stats::Estimate;
+
+/// Something to measure, and how: it adds its rows, or says why it cannot.
+pub(crate) type Step = (
+    &'static str,
+    fn(&mut Series, &mut Bench, &dyn Peer) -> Result<(), String>,
+);
+
+/// Measures one after the other. What cannot be measured is absent, with the reason.
+pub(crate) fn measure(steps: &[Step], bench: &mut Bench, ours: &dyn Peer, series: &mut Series) {
+    for (what, step) in steps {
+        eprintln!("goal: {what}");
+        if let Err(reason) = step(series, bench, ours) {
+            eprintln!("  not measured: {reason}");
+            let what = format!("goal: {what}");
+            series.absent.push(Absent { what, reason });
+        }
+    }
+}
 
 /// One line of the table of goals.
 #[derive(Debug, Serialize)]
 pub(crate) struct GoalRow {
     /// What is wanted.
     pub(crate) goal: String,
-    /// At most.
-    pub(crate) limit: f64,
+    /// At most; `None`: a number that is only reported.
+    pub(crate) limit: Option<f64>,
     /// Of limit and value; empty for ratios.
     pub(crate) unit: &'static str,
     /// The median, with its interval.
     pub(crate) value: Estimate,
-    /// Whether it holds.
-    pub(crate) met: bool,
+    /// Whether it holds, where there is a limit.
+    pub(crate) met: Option<bool>,
     /// What a reader must know to judge it.
     pub(crate) notes: Vec<String>,
 }
@@ -31,10 +52,10 @@ impl GoalRow {
     ) -> Self {
         Self {
             goal: goal.into(),
-            limit,
+            limit: Some(limit),
             unit,
             value,
-            met: value.value <= limit,
+            met: Some(value.value <= limit),
             notes: Vec::new(),
         }
     }
@@ -42,8 +63,17 @@ impl GoalRow {
     /// Met when the whole interval is below `limit`.
     pub(crate) fn wholly_below(goal: impl Into<String>, limit: f64, value: Estimate) -> Self {
         let mut row = Self::at_most(goal, limit, "", value);
-        row.met = value.high < limit;
+        row.met = Some(value.high < limit);
         row
+    }
+
+    /// A number without a limit.
+    pub(crate) fn reported(goal: impl Into<String>, unit: &'static str, value: Estimate) -> Self {
+        Self {
+            limit: None,
+            met: None,
+            ..Self::at_most(goal, f64::NAN, unit, value)
+        }
     }
 
     /// Adds a note.
@@ -65,14 +95,15 @@ mod tests {
             high: 1.01,
             confidence: 0.98,
         };
-        assert!(GoalRow::at_most("a", 0.9, "", value).met);
-        assert!(!GoalRow::at_most("a", 0.89, "", value).met);
-        assert!(!GoalRow::wholly_below("a", 1.0, value).met);
-        assert!(GoalRow::wholly_below("a", 1.02, value).met);
+        let met = |limit| GoalRow::at_most("a", limit, "", value).met;
+        assert_eq!((met(0.9), met(0.89)), (Some(true), Some(false)));
+        let met = |limit| GoalRow::wholly_below("a", limit, value).met;
+        assert_eq!((met(1.0), met(1.02)), (Some(false), Some(true)));
+        assert_eq!(GoalRow::reported("a", "", value).met, None);
         let unknown = Estimate {
             value: f64::NAN,
             ..value
         };
-        assert!(!GoalRow::at_most("a", 1.0, "", unknown).met);
+        assert_eq!(GoalRow::at_most("a", 1.0, "", unknown).met, Some(false));
     }
 }

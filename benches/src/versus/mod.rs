@@ -1,10 +1,12 @@
 //! `versus`: ours and the peers, side by side on the same target.
 
+mod child;
 mod compare;
 mod goal;
 mod http;
 mod lane;
 mod machine;
+mod memcache;
 mod model;
 mod render;
 mod run;
@@ -24,7 +26,7 @@ use render::{Absent, Report, Series};
 use run::Timing;
 
 /// Every protocol; a new one is a line here and a directory beside `http`.
-const PROTOCOLS: [&dyn Protocol; 1] = [&http::Http];
+const PROTOCOLS: [&dyn Protocol; 2] = [&http::Http, &memcache::Memcache];
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -189,7 +191,7 @@ fn series(
         goals: Vec::new(),
         absent: Vec::new(),
     };
-    let started = Lane::make(link).and_then(|lane| Ok((protocol.start(&lane)?, lane)));
+    let started = Lane::make(link).and_then(|lane| Ok((protocol.start(&lane, program)?, lane)));
     let (target, lane) = match started {
         Ok(started) => started,
         Err(reason) => {

@@ -32,7 +32,7 @@ pub(crate) enum Load {
 pub(crate) struct Work {
     /// Its name on the command line.
     pub(crate) name: String,
-    /// Application bytes of a reply.
+    /// Application bytes that a request moves, in either direction.
     pub(crate) payload_bytes: u64,
     /// Requests in flight on a connection.
     pub(crate) depth: u32,
@@ -42,6 +42,44 @@ pub(crate) struct Work {
     pub(crate) workers: u32,
     /// What makes a request due.
     pub(crate) load: Load,
+}
+
+impl Work {
+    /// A work of one worker, named by what it is: `1k-c100-d16`. `size` is how the protocol calls
+    /// its payload; it must differ from those of other protocols.
+    pub(crate) fn new(
+        size: &str,
+        payload_bytes: u64,
+        connections: u32,
+        depth: u32,
+        load: Load,
+    ) -> Self {
+        let depth_part = if depth == 1 {
+            String::new()
+        } else {
+            format!("-d{depth}")
+        };
+        let load_part = match load {
+            Load::Closed => "",
+            Load::Share(_) => "-rate",
+            Load::Follow => "-follow",
+        };
+        Self {
+            name: format!("{size}-c{connections}{depth_part}{load_part}"),
+            payload_bytes,
+            depth,
+            connections,
+            workers: 1,
+            load,
+        }
+    }
+
+    /// The same for two workers.
+    pub(crate) fn two_workers(mut self) -> Self {
+        self.workers = 2;
+        self.name.push_str("-t2");
+        self
+    }
 }
 
 /// One run of one peer.
@@ -54,7 +92,7 @@ pub(crate) struct Job<'a> {
     pub(crate) seconds: u64,
     /// Where the target is.
     pub(crate) address: SocketAddr,
-    /// What to ask it for, in the protocol's own words.
+    /// What to ask it for, in the protocol's own words; empty where all works ask for the same.
     pub(crate) resource: &'a str,
     /// A directory for whatever the peer needs.
     pub(crate) dir: &'a Path,
@@ -79,6 +117,8 @@ impl Job<'_> {
 pub(crate) struct Written {
     /// On standard output.
     pub(crate) out: String,
+    /// On standard error.
+    pub(crate) err: String,
 }
 
 /// What a peer says it did.
@@ -101,6 +141,26 @@ impl Said {
             document: None,
         }
     }
+
+    /// What `loadgen … --json` says.
+    pub(crate) fn of_ours(written: &Written) -> Result<Self, String> {
+        let document: Value = serde_json::from_str(&written.out)
+            .map_err(|error| format!("no results document: {error}"))?;
+        let total = |name: &str| document["totals"][name].as_u64();
+        Ok(Self {
+            requests: total("completed").ok_or("no totals.completed in the document")?,
+            bytes: total("wire_rx_bytes").unwrap_or(0),
+            document: Some(document),
+        })
+    }
+
+    /// What a floor says: one line of JSON.
+    pub(crate) fn of_floor(written: &Written) -> Result<Self, String> {
+        let line: Value = serde_json::from_str(written.out.trim())
+            .map_err(|error| format!("no line of JSON: {error}"))?;
+        let number = |name: &str| line[name].as_u64().ok_or(format!("no {name} in {line}"));
+        Ok(Self::new(number("requests")?, number("bytes")?))
+    }
 }
 
 /// A generator.
@@ -115,6 +175,11 @@ pub(crate) trait Peer {
 
     /// The command of a job; `Err`: why it cannot do it.
     fn command(&self, job: &Job<'_>) -> Result<Command, String>;
+
+    /// What must have run to its end before, such as a prefill: nothing of it is measured.
+    fn prepare(&self, _job: &Job<'_>) -> Result<Option<Command>, String> {
+        Ok(None)
+    }
 
     /// What it says it did.
     fn parse(&self, written: &Written) -> Result<Said, String>;
@@ -137,8 +202,15 @@ pub(crate) trait Target {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
-    /// What to ask it for.
-    fn resource(&self, work: &Work) -> String;
+    /// What to ask it for, see [`Job::resource`].
+    fn resource(&self, _work: &Work) -> String {
+        String::new()
+    }
+
+    /// Forgets what runs before have left, so that all begin with the same.
+    fn forget(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// What it has counted: the one clock and counter that all peers are measured by.
     fn served(&mut self) -> Result<Served, String>;
@@ -161,8 +233,8 @@ pub(crate) trait Protocol {
     /// Measures its goals into `series`.
     fn goals(&self, bench: &mut Bench, ours: &dyn Peer, series: &mut Series);
 
-    /// Starts the target.
-    fn start(&self, lane: &Lane) -> Result<Box<dyn Target>, String>;
+    /// Starts the target; `program` is ours, where that has one.
+    fn start(&self, lane: &Lane, program: &Path) -> Result<Box<dyn Target>, String>;
 }
 
 /// The program `name`, where the search path or the administrator's directories have it.
@@ -187,6 +259,15 @@ pub(crate) fn number_after(text: &str, label: &str) -> Option<f64> {
     rest[..end].parse().ok()
 }
 
+/// What a peer wrote on standard output, for tests.
+#[cfg(test)]
+pub(crate) fn written(out: &str) -> Written {
+    Written {
+        out: out.into(),
+        err: String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +278,17 @@ mod tests {
         assert_eq!(number_after("a: 12 b\nc:   3.5", "c:"), Some(3.5));
         assert_eq!(number_after("a: x", "a:"), None);
         assert_eq!(number_after("", "a:"), None);
+    }
+
+    #[test]
+    fn totals_of_ours_are_read() {
+        let out = r#"{"totals":{"completed":7,"wire_rx_bytes":70}}"#;
+        let said = Said::of_ours(&written(out)).unwrap();
+        assert_eq!((said.requests, said.bytes), (7, 70));
+        assert!(Said::of_ours(&written("Error: refused")).is_err());
+        let said = Said::of_floor(&written("{\"requests\":3,\"bytes\":30}\n")).unwrap();
+        assert_eq!(said, Said::new(3, 30));
+        assert!(Said::of_floor(&written("{}")).is_err());
     }
 
     #[test]

@@ -103,13 +103,17 @@ fn goals(text: &mut String, rows: &[GoalRow]) {
     }
     text.push_str("\n| goal | limit | value [interval] | met |\n| --- | --: | --: | --- |\n");
     for row in rows {
-        let met = if row.met { "yes" } else { "**no**" };
-        let value = estimate(&row.value);
-        let _ = writeln!(
-            text,
-            "| {} | {} {} | {value} {} | {met} |",
-            row.goal, row.limit, row.unit, row.unit
-        );
+        let met = match row.met {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "–",
+        };
+        let limit = row.limit.map_or("–".to_owned(), |limit| {
+            format!("{limit} {}", row.unit).trim_end().to_owned()
+        });
+        let value = format!("{} {}", estimate(&row.value), row.unit);
+        let value = value.trim_end();
+        let _ = writeln!(text, "| {} | {limit} | {value} | {met} |", row.goal);
         for note in &row.notes {
             let _ = writeln!(text, "| — {note} | | | |");
         }

@@ -3,19 +3,21 @@
 //! All sides are measured by the same instruments: the kernel's CPU clock of the process, the
 //! target's own counter, `/proc/stat`. What a generator says of itself is only checked.
 
-use std::fs::File;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use loadgen_core::host::CpuSample;
-use rustix::process::{Pid, Signal, kill_process};
+use loadgen_core::host::cpus::format_list;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::child::{Running, astray, peak_mb};
 use super::lane::Lane;
 use super::machine::busy_s;
-use super::model::{Job, Peer, Served, Target, Work, Written};
+use super::model::{Job, Peer, Served, Target, Work};
 use crate::sys::{self, Usage};
+
+/// How long a preparation may take.
+const PREPARE_AT_MOST: Duration = Duration::from_secs(60);
 
 /// How long the parts of a run are.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -78,51 +80,6 @@ pub(crate) struct Run {
     pub(crate) document: Option<Value>,
 }
 
-/// A child that is killed when it is forgotten.
-struct Running {
-    child: Child,
-    ended: Option<(i32, Usage)>,
-}
-
-impl Running {
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it has ended.
-    fn ended(&mut self) -> Result<Option<(i32, Usage)>, String> {
-        if self.ended.is_none() {
-            self.ended = sys::reap(self.pid()).map_err(|error| format!("wait4: {error}"))?;
-        }
-        Ok(self.ended)
-    }
-
-    /// Waits for its end.
-    fn wait(&mut self, at_most: Duration) -> Result<(i32, Usage), String> {
-        let until = Instant::now() + at_most;
-        loop {
-            if let Some(ended) = self.ended()? {
-                return Ok(ended);
-            }
-            if Instant::now() >= until {
-                return Err("did not end".into());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.ended.is_none()
-            && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
-        {
-            let _ = kill_process(pid, Signal::KILL);
-            let _ = self.wait(Duration::from_secs(5));
-        }
-    }
-}
-
 struct Sample {
     at: Instant,
     cpu_ns: u64,
@@ -168,35 +125,20 @@ pub(crate) fn run(
         resource: &resource,
         dir: dir.path(),
     };
-    let mut command = peer.command(&job)?;
+    let command = peer.command(&job)?;
+    target.forget()?;
+    prepare(peer, &job, lane)?;
     let before = quiet(target)?;
-    let file = |name: &str| {
-        let path = dir.path().join(name);
-        File::create(path).map_err(|error| format!("{name}: {error}"))
-    };
-    command.stdin(Stdio::null());
-    command.stdout(file("stdout")?).stderr(file("stderr")?);
+    let mut running = Running::start(command, work.workers, lane, dir.path(), "run")?;
     let cpus = lane.client_cpus(work.workers);
-    sys::place(&mut command, cpus, lane.client_namespace());
-    let child = command.spawn().map_err(|error| error.to_string())?;
-    let mut running = Running { child, ended: None };
-    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
-    let measured = measure(&mut running, work, timing, target).and_then(|window| {
+    let measured = measure(&mut running, work, timing, target, cpus).and_then(|window| {
         let (status, usage) = running.wait(Duration::from_secs(job.seconds + 30))?;
         Ok((window, status, usage))
     });
-    let said_to_err = || {
-        let text = read("stderr");
-        let last = text.lines().rfind(|line| !line.trim().is_empty());
-        last.map_or(String::new(), |line| format!(" (it said: {})", line.trim()))
-    };
-    let (window, status, usage) = measured.map_err(|why| why + &said_to_err())?;
+    let (window, status, usage) = measured.map_err(|why| running.explained(&why))?;
     let after = quiet(target)?;
-    let said = peer
-        .parse(&Written {
-            out: read("stdout"),
-        })
-        .map_err(|why| why + &said_to_err())?;
+    let said = peer.parse(&running.written());
+    let said = said.map_err(|why| running.explained(&why))?;
     let mut run = window.figures(work);
     run.whole(said.requests, after.requests - before.requests, usage);
     run.said_bytes = said.bytes;
@@ -213,6 +155,23 @@ pub(crate) fn run(
         ));
     }
     Ok(run)
+}
+
+/// Runs what must be there before, to its end.
+fn prepare(peer: &dyn Peer, job: &Job<'_>, lane: &Lane) -> Result<(), String> {
+    let Some(command) = peer.prepare(job)? else {
+        return Ok(());
+    };
+    let mut running = Running::start(command, 1, lane, job.dir, "prepare")?;
+    let ended = running.wait(PREPARE_AT_MOST);
+    match ended {
+        Ok((0, _)) => Ok(()),
+        Ok((status, _)) => {
+            let code = status >> 8;
+            Err(running.explained(&format!("its preparation ended with exit code {code}")))
+        }
+        Err(why) => Err(running.explained(&format!("its preparation {why}"))),
+    }
 }
 
 /// Waits until the connections of the run before are gone.
@@ -243,6 +202,7 @@ fn measure(
     work: &Work,
     timing: Timing,
     target: &mut dyn Target,
+    cpus: &[u32],
 ) -> Result<Window, String> {
     let start = Instant::now();
     let seconds = |s: f64| Duration::from_secs_f64(s);
@@ -264,6 +224,11 @@ fn measure(
     std::thread::sleep(seconds(timing.measure_s));
     // Before the question to the target, during which the run may end.
     let peak_mb = peak_mb(running.pid()).ok_or("ended before the window did")?;
+    let outside = astray(running.pid(), cpus);
+    if !outside.is_empty() {
+        let (outside, cpus) = (format_list(&outside), format_list(cpus));
+        notes.push(format!("threads on CPUs {outside}, not only {cpus}"));
+    }
     let end = Sample::take(running, target)?;
     Ok(Window {
         begin,
@@ -325,10 +290,4 @@ impl Run {
         let codes: Vec<&str> = codes.filter_map(|f| f["code"].as_str()).collect();
         format!("exit code {} {}", status >> 8, codes.join(" "))
     }
-}
-
-/// Peak resident memory since exec. `wait4` would say the parent's, from before the exec.
-fn peak_mb(pid: u32) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    super::model::number_after(&status, "VmHWM:").map(|kib| kib * 1024.0 / 1e6)
 }

@@ -76,6 +76,7 @@ mod tests {
             name: "r".into(),
             endpoints,
             weight,
+            paced: true,
         }
     }
 

@@ -14,8 +14,8 @@ use crate::workload::{Feedback, Workload};
 /// From this much on, bytes nobody needs are left to the driver; fewer are cheaper received and
 /// passed over.
 const DISCARD_FROM_BYTES: u64 = 16 * 1024;
-/// After a large reply only so much is received until the head of the next one is known: the rest
-/// need not be copied.
+/// After a large reply, or a large part of one, only so much is received until the next head is
+/// known: the rest need not be copied.
 const HEAD_BYTES: usize = 4 * 1024;
 
 /// What became of a connection while its bytes were processed.
@@ -162,7 +162,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 }
             } else if progress.discard > 0 && !(end && at == bytes.len()) {
                 conn.skip = progress.discard;
-                conn.discarded |= progress.discard >= DISCARD_FROM_BYTES;
+                if progress.discard >= DISCARD_FROM_BYTES {
+                    // What comes behind it in the same reply is a head again.
+                    (conn.discarded, conn.large) = (true, true);
+                }
             } else {
                 break;
             }
@@ -222,6 +225,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         if !self.tally.is_empty() {
             for (op, status, units) in self.tally.drain() {
                 self.recorder.units(op, status, units);
+            }
+            for origin in self.tally.drain_origins() {
+                self.recorder.arrived(origin, now);
             }
         }
         if let Some(feedback) = reply.feedback {

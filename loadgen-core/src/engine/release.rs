@@ -50,7 +50,13 @@ impl Blueprint {
         else {
             return None;
         };
-        let weight = |route: &Route| f64::from(route.weight.max(1));
+        if !routes[route].paced {
+            return None;
+        }
+        let weight = |route: &Route| match route.paced {
+            true => f64::from(route.weight.max(1)),
+            false => 0.0,
+        };
         let share = weight(&routes[route]) / routes.iter().map(weight).sum::<f64>();
         let phase = route as f64 / routes.len() as f64;
         Some(Self {
@@ -66,7 +72,7 @@ impl Blueprint {
     }
 
     /// What the worker with these connections gets of the arrivals of `route`; `None` where it has
-    /// no connection there, and in a closed loop.
+    /// no connection there, where the route is not paced, and in a closed loop.
     #[must_use]
     pub fn of_worker(
         options: &EngineOptions,
@@ -133,10 +139,10 @@ pub(super) enum Releases {
         routes: Vec<Option<Release>>,
         ready: Ready,
     },
-    /// The clock, for each connection by itself; the heap holds those whose next request is not
+    /// The clock, for each connection by itself, `None` where it is not paced; the heap holds those whose next request is not
     /// due yet.
     Pinned {
-        slots: Vec<Release>,
+        slots: Vec<Option<Release>>,
         due: BinaryHeap<Reverse<(Tick, Slot)>>,
     },
 }
@@ -154,8 +160,9 @@ impl Releases {
                 let counts = shares(options.connections, routes);
                 let one = |d: &Dealt| {
                     Blueprint::new(options, routes, d.route, d.of_route, counts[d.route])
+                        .map(Release::new)
                 };
-                let slots = dealt.iter().filter_map(one).map(Release::new).collect();
+                let slots = dealt.iter().map(one).collect();
                 Self::Pinned {
                     slots,
                     due: BinaryHeap::new(),
@@ -194,7 +201,7 @@ impl Releases {
         let (routes, slots) = match self {
             Self::Closed { .. } => (None, None),
             Self::Pool { routes, .. } => (Some(routes.iter_mut().flatten()), None),
-            Self::Pinned { slots, .. } => (None, Some(slots.iter_mut())),
+            Self::Pinned { slots, .. } => (None, Some(slots.iter_mut().flatten())),
         };
         routes
             .into_iter()

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 
-use super::conn::{Flight, Pending, State};
+use super::conn::{Conn, Flight, Pending, State};
 use super::release::{Releases, next_idle_ns};
 use super::worker::{Stage, Worker};
 use crate::driver::{Driver, Sent, Slot};
@@ -32,8 +32,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.releases.begin(epoch);
         for slot in 0..self.conns.len() {
             self.list(slot, epoch);
-            if let Releases::Pinned { slots, due } = &mut self.releases {
-                due.push(Reverse((slots[slot].head(), slot)));
+            if let Releases::Pinned { slots, due } = &mut self.releases
+                && let Some(release) = &slots[slot]
+            {
+                due.push(Reverse((release.head(), slot)));
                 self.conns[slot].scheduled = true;
             }
         }
@@ -65,12 +67,17 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// Sends what has become due by itself.
     pub(super) fn release(&mut self, now: Tick) {
+        if self.follow_from < self.conns.len() {
+            self.begin_following(now);
+        }
         match &mut self.releases {
             Releases::Closed { kicked } => {
                 let from = *kicked;
                 *kicked = self.conns.len().min(from + KICK);
                 for slot in from..self.conns.len().min(from + KICK) {
-                    self.top_up(slot, now);
+                    if self.conns[slot].paced {
+                        self.top_up(slot, now);
+                    }
                 }
             }
             Releases::Pool { routes, .. } => {
@@ -143,7 +150,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             let Releases::Pinned { slots, due } = &mut self.releases else {
                 return;
             };
-            let release = &mut slots[slot];
+            let Some(release) = &mut slots[slot] else {
+                return;
+            };
             let head = release.head().max(release.idle_until);
             if release.head() >= self.window.end {
                 return;
@@ -162,16 +171,19 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             let Releases::Pinned { slots, .. } = &mut self.releases else {
                 return;
             };
+            let Some(release) = &mut slots[slot] else {
+                return;
+            };
             match asked {
                 Asked::Request(request) => {
-                    let intended = slots[slot].take();
+                    let intended = release.take();
                     let sent = self.driver.now();
                     self.give(slot, request, intended, sent);
                     self.flush(slot);
                 }
                 Asked::Idle => {
-                    slots[slot].idle_ns = next_idle_ns(slots[slot].idle_ns);
-                    slots[slot].idle_until = now.after(slots[slot].idle_ns);
+                    release.idle_ns = next_idle_ns(release.idle_ns);
+                    release.idle_until = now.after(release.idle_ns);
                 }
                 Asked::Nothing => return,
             }
@@ -181,6 +193,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     /// Something about `slot` has changed: it may be able to take a request.
     #[inline]
     pub(super) fn changed(&mut self, slot: Slot, now: Tick) {
+        if !self.conns[slot].paced {
+            self.follow(slot, now);
+            return;
+        }
         if self.stage != Stage::Run || now >= self.window.end {
             self.list(slot, now);
             return;
@@ -252,6 +268,57 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
         }
         self.flush(slot);
+    }
+
+    #[cold]
+    fn begin_following(&mut self, now: Tick) {
+        for slot in std::mem::replace(&mut self.follow_from, usize::MAX)..self.conns.len() {
+            if !self.conns[slot].paced {
+                self.follow(slot, now);
+            }
+        }
+    }
+
+    /// A route that is not paced: asks for as much as may be in flight, outside all counts. It goes
+    /// on while the run drains.
+    #[inline(never)]
+    pub(super) fn follow(&mut self, slot: Slot, now: Tick) {
+        let begun = self.stage == Stage::Run && now >= self.window.epoch;
+        if !(begun || self.stage == Stage::Drain) {
+            return;
+        }
+        self.pay(slot, now);
+        let depth = self.options.depth as usize;
+        let mut sent = now;
+        while self.conns[slot].can_take(depth, sent) {
+            let dealt = self.conns[slot].dealt;
+            match self.workload.next(dealt.route, dealt.number, self.number) {
+                Next::Ready(request) => {
+                    sent = self.driver.now();
+                    self.number += 1;
+                    self.in_flight += 1;
+                    self.recorder.sent_unpaced(sent);
+                    self.put(slot, request, sent, sent);
+                }
+                Next::Idle => {
+                    let idle_ns = next_idle_ns(self.conns[slot].idle_ns);
+                    self.conns[slot].idle_ns = idle_ns;
+                    self.set_timer(slot, sent.after(idle_ns));
+                    break;
+                }
+                Next::Done => break,
+            }
+        }
+        self.flush(slot);
+    }
+
+    /// Requests in flight on routes that are not paced.
+    pub(super) fn following(&self) -> u64 {
+        let of_it = |conn: &&Conn<_, _>| !conn.paced;
+        let flights = self.conns.iter().filter(of_it);
+        flights
+            .map(|c| (c.flight.len() + c.unflushed.len()) as u64)
+            .sum()
     }
 
     #[inline]

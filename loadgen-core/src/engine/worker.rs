@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use super::client::Shared;
 use super::conn::{Conn, State};
+use super::deal::Dealt;
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
 use super::release::Releases;
 use crate::buffer::Outbox;
 use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
 use crate::protocol::{Outcome, Tables, Tally};
 use crate::record::{Recorder, Window};
-use crate::stop::Stop;
 use crate::time::{Tick, nanos};
 use crate::workload::{Random, Request, Route, Workload};
 
@@ -86,6 +86,8 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) in_flight: u64,
     /// Requests that feedback asked for and that are not sent yet.
     pub(super) owed: u64,
+    /// From this connection on, those of routes that are not paced have not begun.
+    pub(super) follow_from: usize,
     /// Payload bytes in the outbox.
     pub(super) carrying_bytes: u64,
     /// A route is being released: what changes meanwhile is only listed.
@@ -127,12 +129,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             shared,
             ..
         } = seat;
-        let state = if per_connection == Some(1) {
-            State::Cold
-        } else {
-            State::Down
-        };
-        let conns: Vec<_> = dealt.iter().map(|d| Conn::new(*d, state)).collect();
+        let cold = per_connection == Some(1);
+        let state = if cold { State::Cold } else { State::Down };
+        let of = |d: &Dealt| Conn::new(*d, state, routes[d.route].paced);
+        let conns: Vec<_> = dealt.iter().map(of).collect();
         let slots = conns.len();
         let end = WorkerEnd {
             worker,
@@ -173,6 +173,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             window: Window::unknown(nanos(options.interval)),
             in_flight: 0,
             owed: 0,
+            follow_from: 0,
             carrying_bytes: 0,
             releasing: false,
             tcp: Vec::new(),
@@ -292,10 +293,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             return;
         };
         let begin = epoch + self.options.warmup;
-        let end = match self.options.stop {
-            Stop::After(duration) => begin + duration,
-            Stop::Requests(_) => Tick::NEVER,
-        };
+        let end = self
+            .options
+            .stop
+            .duration()
+            .map_or(Tick::NEVER, |length| begin + length);
         self.window = Window {
             epoch,
             begin,
@@ -328,9 +330,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         }
         self.release(now);
         self.spent |= self.nothing_left();
-        if self.spent && self.in_flight == 0 && self.owed == 0 {
+        if self.spent && self.in_flight == self.following() && self.owed == 0 {
             self.begin_drain(now);
-        } else if matches!(self.options.stop, Stop::Requests(_)) {
+        } else if self.options.stop.duration().is_none() {
             self.give_up_if_dead(now);
         }
     }
@@ -381,6 +383,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.stage = Stage::Drain;
         self.drain_until = now + self.options.drain;
         self.counts.alive_at_end = self.alive;
+        self.workload.draining();
         if self.in_flight == 0 {
             self.stage = Stage::Over;
         }

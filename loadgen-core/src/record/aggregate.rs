@@ -63,6 +63,8 @@ pub struct RowSum {
     pub response: Histogram<u64>,
     /// Values above the range.
     pub clamped: u64,
+    /// The op's times are no part of the summary's.
+    pub apart: bool,
 }
 
 /// One worker, added up.
@@ -220,6 +222,7 @@ impl Aggregate {
                     total_units: 0,
                     response: sum_histogram(),
                     clamped: 0,
+                    apart: false,
                 });
             sum.total_count += row.count;
             sum.total_units += row.units;
@@ -229,7 +232,10 @@ impl Aggregate {
             }
             row.response.add_to(&mut sum.response);
             sum.clamped += row.response.clamped();
-            self.response.answer(&row.response);
+            sum.apart |= row.apart;
+            if !row.apart {
+                self.response.answer(&row.response);
+            }
         }
     }
 
@@ -260,7 +266,7 @@ impl Aggregate {
         let pending = &mut self.pending[at as usize];
         pending.sum.end = pending.sum.end.max(set.end);
         pending.sum.counts.add(&set.counts);
-        for row in set.rows() {
+        for row in set.rows().iter().filter(|row| !row.apart) {
             row.response.add_to(&mut pending.response);
         }
         let censored = set.of(Kind::CensoredResponse);

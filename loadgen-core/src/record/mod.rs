@@ -122,6 +122,8 @@ pub struct Recorder {
     set: Box<Set>,
     /// By status: whether it is an error.
     is_error: Box<[bool]>,
+    /// By op: whether its times stay out of the summary.
+    is_apart: Box<[bool]>,
     exchange: Arc<Exchange>,
     errors: ErrorTable,
 }
@@ -139,6 +141,8 @@ impl Recorder {
     ) -> Self {
         let is_error = |status: &Status| status.outcome == Outcome::Error;
         let is_error: Box<[bool]> = tables.statuses.iter().map(is_error).collect();
+        let is_apart = |op: usize| tables.apart.iter().any(|a| usize::from(*a) == op);
+        let is_apart = (0..tables.ops.len()).map(is_apart).collect();
         let mut set = exchange.spare.pop().unwrap_or_default();
         set.begin(
             worker,
@@ -155,6 +159,7 @@ impl Recorder {
             until,
             set,
             is_error,
+            is_apart,
             exchange,
             errors,
         }
@@ -276,6 +281,10 @@ impl Recorder {
             return;
         }
         row.response.record(answer.last.since(answer.intended));
+        if self.is_apart.get(usize::from(answer.op)) == Some(&true) {
+            row.apart = true;
+            return;
+        }
         self.set
             .cells(Kind::FirstByte)
             .record(answer.first.since(answer.sent));
@@ -285,9 +294,15 @@ impl Recorder {
                 .record(answer.last.since(answer.sent));
         }
         if let Some(origin) = answer.origin {
-            self.set
-                .cells(Kind::EndToEnd)
-                .record(answer.last.since(origin));
+            self.arrived(origin, answer.last);
+        }
+    }
+
+    /// Something made at `origin` came at `at`. Of the window are those made in it.
+    #[inline]
+    pub fn arrived(&mut self, origin: Tick, at: Tick) {
+        if self.window.holds(origin) {
+            self.set.cells(Kind::EndToEnd).record(at.since(origin));
         }
     }
 

@@ -136,6 +136,8 @@ pub struct Row {
     pub units: u64,
     /// Response times of the requests that were intended in the window.
     pub response: Cells,
+    /// They are no part of the summary's.
+    pub apart: bool,
 }
 
 const NO_ROW: u16 = u16::MAX;
@@ -224,7 +226,7 @@ impl Set {
     pub fn clear(&mut self) {
         self.counts = Counts::default();
         for row in &mut self.rows[..self.used] {
-            (row.count, row.units) = (0, 0);
+            (row.count, row.units, row.apart) = (0, 0, false);
             row.response.clear();
         }
         self.used = 0;

@@ -20,6 +20,7 @@ fn tables() -> Tables {
             status("refused", Outcome::Error),
         ],
         causes: &[],
+        apart: &[],
         written: 0,
     }
 }
@@ -343,4 +344,49 @@ fn an_epoch_at_the_origin_loses_nothing() {
     let _ = rec.finish(Tick(1200));
     let sum = collect(&exchange, 1, false);
     assert_eq!((sum.window.completed, sum.intervals.len()), (1, 1));
+}
+
+#[test]
+fn an_op_apart_has_its_row_and_nothing_of_the_summary() {
+    let exchange = Arc::new(Exchange::default());
+    let tables = Tables {
+        apart: &[0],
+        ..tables()
+    };
+    let mut recorder = Recorder::new(0, true, &tables, window(), Arc::clone(&exchange));
+    for op in [0, 1] {
+        recorder.sent(Tick(2000), Tick(2000));
+        let took = if op == 0 { 900 } else { 10 };
+        let mut answer = answer(0, 2000, 2000, 2000 + took);
+        answer.op = op;
+        recorder.answered(&answer, false);
+    }
+    let _ = recorder.finish(Tick(5000));
+    let sum = collect(&exchange, 1, true);
+    assert_eq!(sum.window.completed, 2);
+    assert_eq!(
+        (sum.response.answered.len(), sum.response.answered.max()),
+        (1, 10)
+    );
+    assert_eq!(sum.first_byte.answered.len(), 1);
+    assert_eq!(sum.service.unwrap().answered.len(), 1);
+    let row = &sum.rows[&(0, 0)];
+    assert!(row.apart && row.response.max() == 900 && row.count == 1);
+    assert!(!sum.rows[&(1, 0)].apart);
+    assert_eq!(sum.intervals[0].response_ns, Some([10, 10, 10]));
+}
+
+#[test]
+fn what_was_made_in_the_window_counts_end_to_end_whenever_it_comes() {
+    let exchange = Arc::new(Exchange::default());
+    let mut recorder = Recorder::new(0, false, &tables(), window(), Arc::clone(&exchange));
+    recorder.turn(Tick(2500));
+    for (origin, at) in [(1999, 2500), (2000, 2600), (3999, 4500), (4000, 4500)] {
+        recorder.turn(Tick(at));
+        recorder.arrived(Tick(origin), Tick(at));
+    }
+    let _ = recorder.finish(Tick(5000));
+    let sum = collect(&exchange, 1, false);
+    let times = &sum.end_to_end.answered;
+    assert_eq!((times.len(), times.min(), times.max()), (2, 501, 600));
 }

@@ -162,10 +162,7 @@ fn plan(outcome: &Outcome) -> Plan {
             arrival,
         } => (Some(rate_per_s), Some(arrival.name().to_owned())),
     };
-    let (duration_ns, requests) = match options.stop {
-        Stop::After(duration) => (Some(nanos(duration)), None),
-        Stop::Requests(count) => (None, Some(count)),
-    };
+    let (duration_ns, requests) = (options.stop.duration().map(nanos), options.stop.requests());
     let waiting = outcome.workers.iter().map(|w| w.waiting);
     let waiting = waiting.into_iter().find(|w| !w.is_empty());
     let name = outcome.tables.protocol.to_owned();
@@ -198,6 +195,7 @@ fn plan(outcome: &Outcome) -> Plan {
                 name: route.name.clone(),
                 addresses: strings(&route.endpoints),
                 weight: route.weight,
+                paced: route.paced,
                 connections: *connections,
             })
             .collect(),
@@ -215,7 +213,7 @@ fn strings<T: ToString>(of: &[T]) -> Vec<String> {
 fn totals(sum: &Aggregate, stop: Stop) -> Totals {
     let total = &sum.total;
     let unsent = match stop {
-        Stop::After(_) => total.unsent,
+        Stop::After(_) | Stop::Exhausted => total.unsent,
         // The plan is the schedule: what was not sent of it, due or not, was left out.
         Stop::Requests(requests) => requests.saturating_sub(total.sent),
     };
@@ -275,6 +273,7 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
         schedule_lag: of_times(&sum.lag),
         connect_time: of_times(&sum.connect),
         generator_delay: of_times(&sum.delay),
+        end_to_end: of_times(&sum.end_to_end),
         efficiency: efficiency(outcome, window_ns, payload_rx),
     }
 }
@@ -289,7 +288,7 @@ fn offered_per_s(outcome: &Outcome, window_ns: u64) -> Option<f64> {
         (Pacing::Open { .. }, Stop::After(_)) => {
             ratio(total.intended as f64 * 1e9, window_ns as f64)
         }
-        (Pacing::Open { .. }, Stop::Requests(_)) => {
+        (Pacing::Open { .. }, Stop::Requests(_) | Stop::Exhausted) => {
             let (first, last) = total.schedule?;
             let gaps = total.intended.saturating_sub(1);
             ratio(gaps as f64 * 1e9, last.since(first) as f64)

@@ -170,6 +170,9 @@ pub struct RouteRow {
     pub weight: u32,
     /// Connections dealt to it.
     pub connections: u32,
+    /// Whether the run's pacing is its own; the others work in a closed loop beside it, outside of
+    /// `requests` and `rate_per_s`.
+    pub paced: bool,
 }
 
 /// A phase that took place.
@@ -282,6 +285,9 @@ pub struct Summary {
     pub connect_time: Latency,
     /// From the worker's wake-up to the receive: how much of the latency is ours.
     pub generator_delay: Latency,
+    /// From when a record was made to when it was read, of those made in the window; `null` where
+    /// nothing carries such a stamp.
+    pub end_to_end: Latency,
     /// What it cost.
     pub efficiency: Efficiency,
 }
@@ -415,6 +421,9 @@ pub struct Operation {
     pub total_units: u64,
     /// Their response time.
     pub response_time: Latency,
+    /// Its times are how long the target was asked to wait: no part of the summary's.
+    #[serde(default)]
+    pub apart: bool,
 }
 
 /// One class of failure.

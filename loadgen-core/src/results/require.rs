@@ -281,6 +281,7 @@ fn latency_at<'a>(summary: &'a Summary, path: &'a str) -> Option<(&'a Latency, &
         "schedule_lag" => &summary.schedule_lag,
         "connect_time" => &summary.connect_time,
         "generator_delay" => &summary.generator_delay,
+        "end_to_end" => &summary.end_to_end,
         _ => return None,
     };
     Some((latency, field))

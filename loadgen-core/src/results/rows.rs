@@ -41,6 +41,7 @@ pub(super) fn operations(sum: &Aggregate, tables: &Tables) -> Vec<Operation> {
                 total_count: row.total_count,
                 total_units: row.total_units,
                 response_time: of_histogram(&row.response, row.clamped),
+                apart: row.apart,
             }
         })
         .collect()
@@ -239,7 +240,7 @@ pub(super) fn intervals(sum: &Aggregate, begin: Tick) -> Vec<Interval> {
 /// Every histogram that is not empty. In a closed loop service time is response time, once.
 pub(super) fn histograms(sum: &Aggregate, tables: &Tables) -> Vec<HistogramBlob> {
     let service = sum.service.as_ref();
-    let whole: [(&str, Option<&Histogram<u64>>); 11] = [
+    let whole: [(&str, Option<&Histogram<u64>>); 12] = [
         ("response_time", Some(&sum.response.answered)),
         ("censored", Some(&sum.response.censored)),
         ("service_time", service.map(|s| &s.answered)),
@@ -254,6 +255,7 @@ pub(super) fn histograms(sum: &Aggregate, tables: &Tables) -> Vec<HistogramBlob>
         ("connect_time", Some(&sum.connect.answered)),
         ("censored_connect_time", Some(&sum.connect.censored)),
         ("generator_delay", Some(&sum.delay.answered)),
+        ("end_to_end", Some(&sum.end_to_end.answered)),
     ];
     let mut blobs: Vec<HistogramBlob> = whole
         .into_iter()

@@ -70,6 +70,7 @@ pub fn tables() -> Tables {
             status("503", protocol::Outcome::Error),
         ],
         causes: &[],
+        apart: &[],
         written: 0,
     }
 }
@@ -227,6 +228,7 @@ fn route() -> Route {
         name: "target".to_owned(),
         endpoints: vec![endpoint()],
         weight: 1,
+        paced: true,
     }
 }
 

@@ -72,10 +72,7 @@ impl Control {
         let mut engine = options.engine;
         engine.sockets.arrange();
         let workers = cpus.len();
-        let requests = match engine.stop {
-            Stop::After(_) => None,
-            Stop::Requests(requests) => Some(requests),
-        };
+        let requests = engine.stop.requests();
         let shared = Arc::new(Shared {
             stop: StopFlag::default(),
             budget: Budget::new(requests, workers),
@@ -220,10 +217,11 @@ impl Control {
             return unknown;
         };
         let begin = epoch + self.engine.warmup;
-        let planned = match self.engine.stop {
-            Stop::After(duration) => begin + duration,
-            Stop::Requests(_) => Tick::NEVER,
-        };
+        let planned = self
+            .engine
+            .stop
+            .duration()
+            .map_or(Tick::NEVER, |length| begin + length);
         let stopped = self.view.shared.stop.raised().unwrap_or(Tick::NEVER);
         Window {
             epoch,
@@ -253,10 +251,7 @@ impl Control {
             (seconds > 0.0).then(|| count as f64 / seconds)
         };
         let response = last.and_then(|i| i.response_ns);
-        let requests = match self.engine.stop {
-            Stop::After(_) => None,
-            Stop::Requests(requests) => Some(requests),
-        };
+        let requests = self.engine.stop.requests();
         let snapshot = Snapshot {
             phase,
             elapsed: now - since,

@@ -114,6 +114,7 @@ impl Scenario for Batch {
                 status("written", Outcome::Ok),
             ],
             causes: &[],
+            apart: &[],
             written: WRITTEN,
         })
     }

@@ -120,6 +120,7 @@ impl Scenario for Echo {
                 outcome: Outcome::Ok,
             }],
             causes: &["wrong_number"],
+            apart: &[],
             written: 0,
         })
     }

@@ -39,10 +39,7 @@ pub(crate) fn run<S: Scenario, P: Peer>(
     options: EngineOptions,
     tune: impl FnOnce(&mut Sim<P>),
 ) -> Ran {
-    let requests = match options.stop {
-        Stop::After(_) => None,
-        Stop::Requests(requests) => Some(requests),
-    };
+    let requests = options.stop.requests();
     let shared = Arc::new(Shared {
         stop: StopFlag::default(),
         budget: Budget::new(requests, 1),
@@ -104,6 +101,7 @@ pub(crate) fn route(name: &str, weight: u32) -> Route {
         name: name.into(),
         endpoints,
         weight,
+        paced: true,
     }
 }
 

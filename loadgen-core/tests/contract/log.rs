@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use loadgen_core::buffer::Outbox;
 use loadgen_core::driver::sim::{Accept, Action, Peer, Script};
+use loadgen_core::pace::{Arrival, Dispatch, Pacing};
 use loadgen_core::protocol::{
     Cause, Fault, Handshake, Input, Outcome, Phase, Progress, Reply, Session, Status, Tables,
     Tally, Then, Ticket,
 };
+use loadgen_core::stop::Stop;
 use loadgen_core::time::Tick;
 use loadgen_core::workload::{Endpoint, Next, Route, RouteId, Scenario, Workload};
 
@@ -172,6 +174,7 @@ impl Scenario for Log {
                 outcome: Outcome::Ok,
             }],
             causes: &["greeting_refused"],
+            apart: &[],
             written: 0,
         })
     }
@@ -223,8 +226,15 @@ impl Peer for Brokers {
 
 #[test]
 fn offsets_feed_back_routes_move_and_pauses_are_kept() {
-    for piece_bytes in [usize::MAX, 1, 5] {
-        let ran = run(&Log, Brokers::default(), by_count(1000, 2, 1), |sim| {
+    // The workload knows when there is nothing left; a number beyond that changes nothing.
+    let stops = [Stop::Requests(1000), Stop::Exhausted];
+    for (piece_bytes, stop) in [usize::MAX, 1, 5]
+        .into_iter()
+        .flat_map(|p| stops.map(|s| (p, s)))
+    {
+        let mut options = by_count(1000, 2, 1);
+        options.stop = stop;
+        let ran = run(&Log, Brokers::default(), options, |sim| {
             sim.piece_bytes = piece_bytes;
         });
         let total = ran.sum.total;
@@ -262,4 +272,102 @@ fn a_refused_greeting_is_a_handshake_failure_and_nothing_is_sent() {
     assert_eq!(ran.sum.total.sent, 0);
     assert_eq!(ran.errors(Phase::Handshake, Cause::Protocol(0)), 2);
     assert_eq!(ran.end.counts.alive_at_end, 0);
+}
+
+/// One route is written to by the run's pacing, the other is watched, unpaced, until what was
+/// written has been seen.
+struct Watched;
+
+#[derive(Default)]
+struct WatchedWorkload {
+    written: u64,
+    watched: u64,
+    draining: bool,
+    watched_while_draining: u64,
+}
+
+impl Workload for WatchedWorkload {
+    type Session = LogSession;
+
+    fn open(&mut self, _route: RouteId, _conn: u32) -> LogSession {
+        LogSession
+    }
+
+    fn next(&mut self, route: RouteId, _conn: u32, _n: u64) -> Next<u32> {
+        if route == 0 {
+            self.written += 1;
+            return Next::Ready(1);
+        }
+        if self.watched_while_draining == 3 {
+            return Next::Done;
+        }
+        self.watched += 1;
+        self.watched_while_draining += u64::from(self.draining);
+        Next::Ready(1)
+    }
+
+    fn draining(&mut self) {
+        self.draining = true;
+    }
+
+    fn details(&mut self) -> serde_json::Value {
+        serde_json::json!([self.written, self.watched, self.watched_while_draining])
+    }
+}
+
+impl Scenario for Watched {
+    type Workload = WatchedWorkload;
+
+    fn tables(&self) -> Arc<Tables> {
+        Log.tables()
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        let mut routes = routes("b");
+        routes[1].paced = false;
+        routes
+    }
+
+    fn workload(&self, _worker: usize, _workers: usize) -> WatchedWorkload {
+        WatchedWorkload::default()
+    }
+}
+
+#[test]
+fn a_route_that_is_not_paced_follows_the_others_and_outlasts_them() {
+    let arrival = Arrival::Fixed;
+    let open = |dispatch| {
+        (
+            Pacing::Open {
+                rate_per_s: 200.0,
+                arrival,
+            },
+            dispatch,
+        )
+    };
+    let closed = (Pacing::Closed, Dispatch::Pool);
+    for (pacing, dispatch) in [closed, open(Dispatch::Pool), open(Dispatch::Pinned)] {
+        let mut options = by_count(20, 2, 1);
+        (options.pacing, options.dispatch) = (pacing, dispatch);
+        let ran = run(&Watched, Brokers::default(), options, |_| {});
+        let [written, watched, late]: [u64; 3] =
+            serde_json::from_value(ran.end.details.clone()).unwrap();
+        // The budget is the paced route's alone.
+        assert_eq!((written, late), (20, 3), "{pacing:?} {dispatch:?}");
+        let total = ran.sum.total;
+        assert_eq!((total.completed, total.unsent), (20 + watched, 0));
+        assert_eq!(total.sent, total.completed);
+        if let Pacing::Open { .. } = pacing {
+            // 20 at 200/s: the last one is due after 95 ms, and a read takes 2 ms.
+            assert!((40..=55).contains(&watched), "{watched}");
+            assert_eq!(ran.sum.lag.answered.len(), 20);
+            assert!(
+                ran.sum.lag.answered.max() < MS,
+                "{}",
+                ran.sum.lag.answered.max()
+            );
+        } else {
+            assert!((20..=25).contains(&watched), "{watched}");
+        }
+    }
 }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use loadgen_core::driver::{CpuUsed, thread_cpu};
 use loadgen_core::engine::{Seat, WorkerEnd};
 use loadgen_core::record::{Recorder, Window};
-use loadgen_core::stop::Stop;
 use loadgen_core::time::{Tick, nanos};
 use loadgen_core::workload::Route;
 use tokio::task::LocalSet;
@@ -162,10 +161,10 @@ impl Course {
     fn plan(&mut self, epoch: Tick) {
         let options = &self.work.seat.options;
         let begin = epoch + options.warmup;
-        let end = match options.stop {
-            Stop::After(duration) => begin + duration,
-            Stop::Requests(_) => Tick::NEVER,
-        };
+        let end = options
+            .stop
+            .duration()
+            .map_or(Tick::NEVER, |length| begin + length);
         self.set_window(Window {
             epoch,
             begin,
@@ -233,7 +232,7 @@ impl Course {
         work.spent.set(work.nothing_left());
         if work.spent.get() && work.busy.get() == 0 {
             self.begin_drain(now);
-        } else if matches!(work.seat.options.stop, Stop::Requests(_)) {
+        } else if work.seat.options.stop.duration().is_none() {
             self.give_up_if_dead(now);
         }
     }

@@ -69,10 +69,7 @@ fn run_plan(
 ) -> (WorkerEnd, Aggregate) {
     let client = HyperClient::new(HttpScenario::new(plan)).unwrap();
     assert_eq!(client.refuses(&options), None);
-    let budget = match options.stop {
-        Stop::Requests(count) => Some(count),
-        Stop::After(_) => None,
-    };
+    let budget = options.stop.requests();
     let shared = Arc::new(Shared {
         stop: StopFlag::default(),
         budget: Budget::new(budget, 1),

@@ -173,6 +173,12 @@ impl Report<'_> {
                 true,
             ),
             ("connect time", "connect_time", &s.connect_time, true),
+            (
+                "end to end",
+                "end_to_end",
+                &s.end_to_end,
+                s.end_to_end.count > 0,
+            ),
         ];
         let mut open_ends = false;
         for (title, name, latency, shown) in rows {

@@ -4,19 +4,17 @@
 //! the reason.
 
 use super::super::compare::{
-    Bench, CPU_PER_GB, CPU_PER_REQUEST, Comparison, MACHINE_PER_GB, Side, THREAD_PER_REQUEST,
+    Bench, CPU_PER_GB, CPU_PER_REQUEST, MACHINE_PER_GB, Side, THREAD_PER_REQUEST,
 };
-use super::super::goal::GoalRow;
-use super::super::model::{Load, Peer, Work};
-use super::super::render::{Absent, Series};
+use super::super::goal::{self, GoalRow, Step};
+use super::super::model::{Load, Peer};
+use super::super::render::Series;
 use super::super::run::Run;
 use super::peers::{floor::Floor, wrk::Wrk};
 use super::{KB, MB, work};
 
-type Step = fn(&mut Series, &mut Bench, &dyn Peer) -> Result<(), String>;
-
 /// Every goal of the table.
-const STEPS: [(&str, Step); 8] = [
+const STEPS: [Step; 8] = [
     ("1 KB against the floor", small_floor),
     ("1 KB against wrk", small_wrk),
     ("depth 16 against depth 1", depth),
@@ -29,31 +27,11 @@ const STEPS: [(&str, Step); 8] = [
 
 /// Measures them all.
 pub(crate) fn measure(bench: &mut Bench, ours: &dyn Peer, series: &mut Series) {
-    for (what, step) in STEPS {
-        eprintln!("goal: {what}");
-        if let Err(reason) = step(series, bench, ours) {
-            eprintln!("  not measured: {reason}");
-            series.absent.push(Absent {
-                what: format!("goal: {what}"),
-                reason,
-            });
-        }
-    }
-}
-
-/// Ours against a peer on the same work.
-fn against(
-    bench: &mut Bench,
-    ours: &dyn Peer,
-    peer: &dyn Peer,
-    work: &Work,
-) -> Result<Comparison, String> {
-    peer.program()?;
-    bench.compare(Side { peer: ours, work }, Side { peer, work })
+    goal::measure(&STEPS, bench, ours, series);
 }
 
 fn small_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
-    let made = against(bench, ours, &Floor, &work(KB, 100, 1, Load::Closed))?;
+    let made = bench.against(ours, &Floor, &work(KB, 100, 1, Load::Closed))?;
     let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "HTTP 1 KB, depth 1, 100 connections: generator CPU per request ÷ floor";
     series.goals.push(GoalRow::at_most(goal, 1.07, "", ratio));
@@ -62,7 +40,7 @@ fn small_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Resul
 }
 
 fn small_wrk(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
-    let made = against(bench, ours, &Wrk, &work(KB, 100, 1, Load::Closed))?;
+    let made = bench.against(ours, &Wrk, &work(KB, 100, 1, Load::Closed))?;
     let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "the same ÷ wrk, whole interval (aim: 0.83)";
     series.goals.push(GoalRow::wholly_below(goal, 1.0, ratio));
@@ -85,7 +63,7 @@ fn depth(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), 
 }
 
 fn large_wrk(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
-    let made = against(bench, ours, &Wrk, &work(MB, 32, 1, Load::Follow))?;
+    let made = bench.against(ours, &Wrk, &work(MB, 32, 1, Load::Follow))?;
     let cpu = made.ratio(CPU_PER_GB);
     let machine = made.ratio(MACHINE_PER_GB);
     let goal = "HTTP 1 MB, 32 connections, equal rate: generator CPU per GB ÷ wrk";
@@ -99,7 +77,7 @@ fn large_wrk(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<
 }
 
 fn many_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
-    let made = against(bench, ours, &Floor, &work(KB, 10_000, 1, Load::Closed))?;
+    let made = bench.against(ours, &Floor, &work(KB, 10_000, 1, Load::Closed))?;
     let ratio = made.ratio(CPU_PER_REQUEST);
     let goal = "HTTP 1 KB, 10,000 connections: generator CPU per request ÷ floor";
     series.goals.push(GoalRow::at_most(goal, 1.1, "", ratio));
@@ -109,7 +87,7 @@ fn many_floor(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result
 
 fn memory(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
     for (connections, limit_mb) in [(64, 12.0), (10_000, 40.0)] {
-        let work = two(work(KB, connections, 1, Load::Closed));
+        let work = work(KB, connections, 1, Load::Closed).two_workers();
         let side = Side {
             peer: ours,
             work: &work,
@@ -156,7 +134,7 @@ fn open_loop(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<
 
 fn two_workers(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Result<(), String> {
     let one = work(KB, 100, 1, Load::Closed);
-    let two = two(one.clone());
+    let two = one.clone().two_workers();
     let side = |work| Side { peer: ours, work };
     let made = bench.compare(side(&two), side(&one))?;
     let ratio = made.ratio(THREAD_PER_REQUEST);
@@ -168,13 +146,6 @@ fn two_workers(series: &mut Series, bench: &mut Bench, ours: &dyn Peer) -> Resul
     series.goals.push(row);
     series.comparisons.push(made);
     Ok(())
-}
-
-/// The same work for two workers.
-fn two(mut work: Work) -> Work {
-    work.workers = 2;
-    work.name.push_str("-t2");
-    work
 }
 
 /// A number of our own document; NaN where it is not there.

@@ -22,24 +22,7 @@ pub(crate) struct Http;
 /// A work, named by what it is: `1k-c100-d16`.
 pub(crate) fn work(payload_bytes: u64, connections: u32, depth: u32, load: Load) -> Work {
     let size = if payload_bytes == MB { "1m" } else { "1k" };
-    let depth_part = if depth == 1 {
-        String::new()
-    } else {
-        format!("-d{depth}")
-    };
-    let load_part = match load {
-        Load::Closed => "",
-        Load::Share(_) => "-rate",
-        Load::Follow => "-follow",
-    };
-    Work {
-        name: format!("{size}-c{connections}{depth_part}{load_part}"),
-        payload_bytes,
-        depth,
-        connections,
-        workers: 1,
-        load,
-    }
+    Work::new(size, payload_bytes, connections, depth, load)
 }
 
 impl Protocol for Http {
@@ -86,7 +69,7 @@ impl Protocol for Http {
         goals::measure(bench, ours, series);
     }
 
-    fn start(&self, lane: &Lane) -> Result<Box<dyn Target>, String> {
+    fn start(&self, lane: &Lane, _program: &Path) -> Result<Box<dyn Target>, String> {
         Ok(Box::new(nginx::Nginx::start(lane)?))
     }
 }

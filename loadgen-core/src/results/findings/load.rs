@@ -98,7 +98,20 @@ fn littles_law(document: &Document) -> Option<Seen> {
     if is_open(document) || window_s == 0.0 || ended < places * LITTLE_ROUNDS {
         return None;
     }
-    let in_system = ended / window_s * summary.response_time.mean_ns? / 1e9;
+    // What is apart has its own mean.
+    let apart = document.operations.iter().filter(|row| row.apart);
+    let (apart_count, apart_ns) = apart.fold((0.0, 0.0), |(count, ns), row| {
+        let of_row = row.count as f64;
+        (
+            count + of_row,
+            ns + of_row * row.response_time.mean_ns.unwrap_or(0.0),
+        )
+    });
+    let usual_ns = match ended - apart_count {
+        usual if usual > 0.0 => usual * summary.response_time.mean_ns?,
+        _ => 0.0,
+    };
+    let in_system = (usual_ns + apart_ns) / 1e9 / window_s;
     let connections = &document.connections;
     let churn = connections.lost
         + connections.connect_failures

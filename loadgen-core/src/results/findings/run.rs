@@ -88,6 +88,7 @@ fn clamped(document: &Document) -> Option<Seen> {
         &s.schedule_lag,
         &s.connect_time,
         &s.generator_delay,
+        &s.end_to_end,
     ];
     let most = kinds.iter().map(|latency| latency.clamped).max();
     Seen::any(most.unwrap_or(0), "values")

@@ -253,3 +253,24 @@ fn littles_law_forgives_what_is_counted_elsewhere() {
     document.summary.response_time.mean_ns = Some(3_500_000.0);
     assert!(Core::LittlesLaw.find(&document).is_some());
 }
+
+/// Long polls beside quick requests: each kind is in flight for as long as it takes.
+#[test]
+fn littles_law_weighs_what_is_apart_by_its_own_mean() {
+    let mut document = with(Core::LittlesLaw);
+    let places = f64::from(document.plan.connections) * f64::from(document.plan.depth);
+    let seen = Core::LittlesLaw.find(&document).unwrap().actual.unwrap();
+    let window_ns = document
+        .phases
+        .iter()
+        .find(|p| p.name == "measure")
+        .unwrap()
+        .duration_ns;
+    let row = &mut document.operations[0];
+    (row.apart, row.count) = (true, 1);
+    // What is missing to a full house, in one long wait.
+    let usual_ns = document.summary.response_time.mean_ns.unwrap();
+    let mean_ns = (places - seen) * window_ns as f64 + usual_ns;
+    row.response_time.mean_ns = Some(mean_ns);
+    assert!(Core::LittlesLaw.find(&document).is_none());
+}

@@ -40,13 +40,14 @@ impl Peer for Ab {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::super::model::written;
     use super::*;
 
     #[test]
     fn its_report_is_read() {
         let out = "Complete requests:      5000\nFailed requests:        0\nTotal transferred:      \
                    6350000 bytes\n";
-        let said = Ab.parse(&Written { out: out.into() }).unwrap();
+        let said = Ab.parse(&written(out)).unwrap();
         assert_eq!(said, Said::new(5000, 6_350_000));
     }
 }

@@ -47,9 +47,6 @@ impl Peer for Floor {
     }
 
     fn parse(&self, written: &Written) -> Result<Said, String> {
-        let line: serde_json::Value = serde_json::from_str(written.out.trim())
-            .map_err(|error| format!("no line of JSON: {error}"))?;
-        let number = |name: &str| line[name].as_u64().ok_or(format!("no {name} in {line}"));
-        Ok(Said::new(number("requests")?, number("bytes")?))
+        Said::of_floor(written)
     }
 }

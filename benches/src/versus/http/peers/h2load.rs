@@ -42,6 +42,7 @@ impl Peer for H2load {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::super::model::written;
     use super::*;
 
     #[test]
@@ -49,7 +50,7 @@ mod tests {
         let out = "finished in 1.00s, 1000.00 req/s, 1.21MB/s\nrequests: 1010 total, 1005 started, \
                    1000 done, 1000 succeeded, 10 failed, 10 errored, 0 timeout\nstatus codes: 1000 \
                    2xx, 0 3xx, 0 4xx, 0 5xx\ntraffic: 1.21MB (1267000) total, 0B (0) headers\n";
-        let said = H2load.parse(&Written { out: out.into() }).unwrap();
+        let said = H2load.parse(&written(out)).unwrap();
         assert_eq!(said, Said::new(1000, 1_267_000));
     }
 }

@@ -38,12 +38,13 @@ impl Peer for Oha {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::super::model::written;
     use super::*;
 
     #[test]
     fn its_report_is_read() {
         let out = r#"{"summary":{"totalData":30},"statusCodeDistribution":{"200":2,"404":1}}"#;
-        let said = Oha.parse(&Written { out: out.into() }).unwrap();
+        let said = Oha.parse(&written(out)).unwrap();
         assert_eq!(said, Said::new(3, 30));
     }
 }

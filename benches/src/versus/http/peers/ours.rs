@@ -59,28 +59,6 @@ impl Peer for Ours {
     }
 
     fn parse(&self, written: &Written) -> Result<Said, String> {
-        let document: serde_json::Value = serde_json::from_str(&written.out)
-            .map_err(|error| format!("no results document: {error}"))?;
-        let total = |name: &str| document["totals"][name].as_u64();
-        Ok(Said {
-            requests: total("completed").ok_or("no totals.completed in the document")?,
-            bytes: total("wire_rx_bytes").unwrap_or(0),
-            document: Some(document),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn totals_are_read() {
-        let out = r#"{"totals":{"completed":7,"wire_rx_bytes":70}}"#.to_owned();
-        let ours = Ours::native(Path::new("x"));
-        let said = ours.parse(&Written { out }).unwrap();
-        assert_eq!((said.requests, said.bytes), (7, 70));
-        let out = "Error: refused".to_owned();
-        assert!(ours.parse(&Written { out }).is_err());
+        Said::of_ours(written)
     }
 }
