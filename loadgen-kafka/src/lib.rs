@@ -10,8 +10,11 @@
 #[cfg(feature = "cli")]
 pub mod args;
 pub mod cluster;
+pub mod control;
+pub mod greeting;
 pub mod plan;
 pub mod reconcile;
+mod sasl;
 pub mod spec;
 pub mod tables;
 pub mod wire;
