@@ -26,6 +26,9 @@ pub struct Region {
 /// Regions from this size on are given a file: below it, a copy is cheaper than a second call.
 pub const SEND_FILE_BYTES: usize = 64 * 1024;
 
+/// Regions from this size on are worth a reference where sends are gathered.
+pub const REFER_BYTES: usize = 4 * 1024;
+
 impl Region {
     /// Prepares `bytes`; from [`SEND_FILE_BYTES`] on a sealed memfd is made as well. Where the
     /// kernel refuses the memfd, the region is sent by copying.
@@ -106,6 +109,19 @@ impl Outbox {
     /// Appends a region: small ones are copied, those with a file are referenced.
     pub fn put_region(&mut self, region: &Region) {
         if region.file.is_some() {
+            self.inserts.push(Insert {
+                after: self.copied.len(),
+                region: region.clone(),
+            });
+        } else {
+            self.copied.extend_from_slice(&region.bytes);
+        }
+    }
+
+    /// As [`Outbox::put_region`], but regions of [`REFER_BYTES`] and more are referenced without a
+    /// file too: for senders that gather.
+    pub fn refer(&mut self, region: &Region) {
+        if region.bytes.len() >= REFER_BYTES {
             self.inserts.push(Insert {
                 after: self.copied.len(),
                 region: region.clone(),

@@ -24,6 +24,8 @@ pub mod record;
 
 pub mod driver;
 
+pub mod serve;
+
 pub mod engine;
 
 pub mod host;

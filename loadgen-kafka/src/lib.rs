@@ -7,7 +7,16 @@
 //! `walk` looks into record batches as deep as was asked for. `wire` encodes and decodes without
 //! state, `tables` are the rows of the document. `target` is a Kafka on sockets.
 
+#[cfg(feature = "cli")]
+pub mod args;
 pub mod cluster;
+pub mod control;
+pub mod greeting;
+pub mod plan;
+pub mod reconcile;
+mod sasl;
 pub mod spec;
 pub mod tables;
 pub mod wire;
+
+pub use plan::PlanError;

@@ -38,9 +38,9 @@ pub struct LoadArgs {
     #[arg(short = 't', long, alias = "threads", value_name = "N", value_parser = values::positive_u32)]
     pub workers: Option<u32>,
 
-    /// Connections, in total
-    #[arg(short = 'c', long, value_name = "N", default_value = "10", value_parser = values::positive_u32)]
-    pub connections: u32,
+    /// Connections, in total [default: 10]
+    #[arg(short = 'c', long, value_name = "N", value_parser = values::positive_u32)]
+    pub connections: Option<u32>,
 
     /// Length of the measured window [default: 10s, unless -n is given]
     #[arg(short = 'd', long, value_name = "TIME", value_parser = values::time_span)]

@@ -19,6 +19,9 @@ use crate::stop::Stop;
 /// When neither -d nor -n is given.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
+/// When -c is not given; a protocol may have a better one.
+const CONNECTIONS_DEFAULT: u32 = 10;
+
 /// Below this an interval holds too little to say anything, and is only rows.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
@@ -42,7 +45,7 @@ impl CommonArgs {
             None => Stop::After(load.duration.unwrap_or(DURATION_DEFAULT)),
         };
         let engine = EngineOptions {
-            connections: load.connections,
+            connections: load.connections.unwrap_or(CONNECTIONS_DEFAULT),
             depth: load.depth,
             pacing,
             dispatch: load.dispatch.map_or(Dispatch::Pool, Into::into),
@@ -123,12 +126,12 @@ impl LoadArgs {
                 "--warmup {warmup:?} needs -d: with -n {requests} every request counts"
             ));
         }
+        let connections = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
         if let Some(workers) = self.workers
-            && workers > self.connections
+            && workers > connections
         {
             return Err(format!(
-                "-t {workers} is more workers than -c {} connections; each worker needs one",
-                self.connections
+                "-t {workers} is more workers than -c {connections} connections; each worker needs one"
             ));
         }
         if self.rate.is_none() && self.arrival.is_some() {

@@ -5,11 +5,12 @@
 //! of more. Nothing here may allocate on the way of a request.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use socket2::Socket;
 
+use super::sleep::{Sleeper, TIMER_ID};
 use super::sockets::{SocketOptions, begin_connect, cause_of};
 use super::sys::{self, EpollEvent};
 use super::{Buffers, CpuUsed, Driver, DriverStats, Event, Received, Sent, Slot, TcpInfo};
@@ -31,8 +32,6 @@ const LOW_WATER_BYTES: u32 = 256 * 1024;
 const LOW_WATER_FROM_BYTES: u64 = 128 * 1024;
 /// Written in front of the scratch buffer: a kernel that copies changes it.
 const SENTINEL: [u8; 16] = *b"\xa5loadgen probe\x5a\x3c";
-/// The id of the timer in the fallback of [`Epoll::sleep`].
-const TIMER_ID: u64 = u64::MAX;
 
 /// One connection.
 #[derive(Debug, Default)]
@@ -52,12 +51,6 @@ struct Conn {
     quiet: bool,
     unsent: Outbox,
     unsent_done: usize,
-}
-
-#[derive(Debug)]
-enum Sleeper {
-    Pwait2,
-    Timer(OwnedFd),
 }
 
 /// Sockets of one worker.
@@ -97,6 +90,7 @@ impl Epoll {
         total: u64,
     ) -> std::io::Result<Self> {
         let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?;
+        let sleeper = Sleeper::new(epoll.as_fd())?;
         sys::set_timer_slack_ns(1);
         let mut driver = Self {
             clock,
@@ -110,52 +104,35 @@ impl Epoll {
             options,
             first,
             step: total.max(1),
-            sleeper: Sleeper::Pwait2,
+            sleeper,
             spin_ns: 0,
             low_water: true,
             in_kernel: None,
         };
         driver.scratch[..SENTINEL.len()].copy_from_slice(&SENTINEL);
-        driver.choose_sleeper()?;
         Ok(driver)
     }
 
-    /// Asks once: filtered or missing, the call fails with anything but a timeout.
-    fn choose_sleeper(&mut self) -> std::io::Result<()> {
-        let mut one = [EpollEvent { events: 0, u64: 0 }];
-        if sys::wait_ns(self.epoll.as_fd(), &mut one, 0).is_err() {
-            let flags = rustix::time::TimerfdFlags::CLOEXEC | rustix::time::TimerfdFlags::NONBLOCK;
-            let clock = rustix::time::TimerfdClockId::Monotonic;
-            let timer = rustix::time::timerfd_create(clock, flags)?;
-            let interest = (libc::EPOLLIN | libc::EPOLLET) as u32;
-            sys::watch(self.epoll.as_fd(), timer.as_raw_fd(), interest, TIMER_ID)?;
-            self.sleeper = Sleeper::Timer(timer);
+    /// Takes events from the kernel: what `wait` brings. Interrupted, it has brought nothing.
+    #[inline]
+    fn fill(
+        &mut self,
+        wait: impl FnOnce(&mut Sleeper, BorrowedFd<'_>, &mut [EpollEvent]) -> std::io::Result<usize>,
+    ) {
+        self.events.resize(EVENTS, EpollEvent { events: 0, u64: 0 });
+        let count = wait(&mut self.sleeper, self.epoll.as_fd(), &mut self.events).unwrap_or(0);
+        self.events.truncate(count);
+        // The timer alone is nothing that happened.
+        if let [only] = self.events[..]
+            && only.u64 == TIMER_ID
+        {
+            self.events.clear();
         }
-        Ok(())
-    }
-
-    fn fill(&mut self, wait: impl FnOnce(&Self, &mut [EpollEvent]) -> std::io::Result<usize>) {
-        let mut events = std::mem::take(&mut self.events);
-        events.resize(EVENTS, EpollEvent { events: 0, u64: 0 });
-        // An interrupted wait has simply brought nothing.
-        let count = wait(self, &mut events).unwrap_or(0);
-        events.truncate(count);
-        self.events = events;
         self.next_event = 0;
     }
 
     fn poll(&mut self) {
-        self.fill(|d, events| sys::wait_ms(d.epoll.as_fd(), events, 0));
-    }
-
-    fn sleep(&mut self, ns: u64) {
-        self.fill(|d, events| match &d.sleeper {
-            Sleeper::Pwait2 => sys::wait_ns(d.epoll.as_fd(), events, ns),
-            Sleeper::Timer(timer) => {
-                sys::arm_timer(timer.as_fd(), ns)?;
-                sys::wait_ms(d.epoll.as_fd(), events, -1)
-            }
-        });
+        self.fill(|_, epoll, events| sys::wait_ms(epoll, events, 0));
     }
 
     fn spin(&mut self, until: Tick) {
@@ -358,10 +335,7 @@ impl Driver for Epoll {
     }
 
     fn waiting(&self) -> &'static str {
-        match self.sleeper {
-            Sleeper::Pwait2 => "epoll_pwait2",
-            Sleeper::Timer(_) => "timerfd",
-        }
+        self.sleeper.name()
     }
 
     fn wait(&mut self, until: Tick, precise: bool) -> Tick {
@@ -370,13 +344,13 @@ impl Driver for Epoll {
             self.poll();
             return self.clock.now();
         }
-        let left_ns = sys::until_ns(now, until);
         if !precise {
-            self.sleep(left_ns);
+            self.fill(|sleeper, epoll, events| sleeper.coarse(epoll, events, now, until));
             return self.clock.now();
         }
-        if left_ns > SPIN_NS {
-            self.sleep(left_ns - SPIN_NS);
+        if until.since(now) > SPIN_NS {
+            let until = until.before(SPIN_NS);
+            self.fill(|sleeper, epoll, events| sleeper.precise(epoll, events, now, until));
         }
         if self.next_event >= self.events.len() {
             self.spin(until);

@@ -197,17 +197,31 @@ fn a_precise_wait_ends_in_time_and_its_turning_is_accounted() {
 #[test]
 fn the_timer_fallback_wakes_too() {
     let mut driver = driver();
-    let flags = rustix::time::TimerfdFlags::CLOEXEC | rustix::time::TimerfdFlags::NONBLOCK;
-    let timer =
-        rustix::time::timerfd_create(rustix::time::TimerfdClockId::Monotonic, flags).unwrap();
-    let interest = (libc::EPOLLIN | libc::EPOLLET) as u32;
-    sys::watch(driver.epoll.as_fd(), timer.as_raw_fd(), interest, TIMER_ID).unwrap();
-    driver.sleeper = Sleeper::Timer(timer);
+    driver.sleeper.without_pwait2();
     for _ in 0..3 {
         let until = driver.now().after(2_000_000);
-        let woke = driver.wait(until, false);
+        let woke = driver.wait(until, true);
         assert!(woke >= until && woke.since(until) < 1_000_000_000);
         assert_eq!(driver.next(), None);
     }
     assert_eq!(driver.waiting(), "timerfd");
+}
+
+/// Coarse waits share one timer: an earlier end is not missed because a later one was armed, and a
+/// later one is reached although an earlier one was.
+#[test]
+fn coarse_waits_end_in_time_in_any_order() {
+    let mut driver = driver();
+    for ms in [30, 3, 10, 1, 20] {
+        let until = driver.now().after(ms * 1_000_000);
+        let mut woke = driver.wait(until, false);
+        let mut turns = 1;
+        while woke < until {
+            woke = driver.wait(until, false);
+            turns += 1;
+        }
+        assert!(woke.since(until) < 1_000_000_000);
+        assert!(turns <= 3, "{turns} wake-ups in {ms} ms");
+        assert_eq!(driver.next(), None);
+    }
 }

@@ -6,6 +6,7 @@
 
 pub mod epoll;
 pub mod sim;
+mod sleep;
 mod sockets;
 mod sys;
 

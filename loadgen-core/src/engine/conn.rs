@@ -57,6 +57,8 @@ pub(super) struct Loss {
 pub(super) struct Conn<S, R> {
     pub(super) dealt: Dealt,
     pub(super) state: State,
+    /// Its route's pacing is the run's.
+    pub(super) paced: bool,
     pub(super) session: Option<S>,
     /// A position in the worker's table of endpoints.
     pub(super) endpoint: usize,
@@ -107,10 +109,11 @@ pub(super) struct Conn<S, R> {
 }
 
 impl<S, R> Conn<S, R> {
-    pub(super) fn new(dealt: Dealt, state: State) -> Self {
+    pub(super) fn new(dealt: Dealt, state: State, paced: bool) -> Self {
         Self {
             dealt,
             state,
+            paced,
             session: None,
             endpoint: 0,
             flight: VecDeque::new(),

@@ -68,18 +68,14 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     /// Sends what has become due by itself.
     pub(super) fn release(&mut self, now: Tick) {
         if self.follow_from < self.conns.len() {
-            for slot in std::mem::replace(&mut self.follow_from, usize::MAX)..self.conns.len() {
-                if !self.routes[self.conns[slot].dealt.route].paced {
-                    self.follow(slot, now);
-                }
-            }
+            self.begin_following(now);
         }
         match &mut self.releases {
             Releases::Closed { kicked } => {
                 let from = *kicked;
                 *kicked = self.conns.len().min(from + KICK);
                 for slot in from..self.conns.len().min(from + KICK) {
-                    if self.routes[self.conns[slot].dealt.route].paced {
+                    if self.conns[slot].paced {
                         self.top_up(slot, now);
                     }
                 }
@@ -197,7 +193,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     /// Something about `slot` has changed: it may be able to take a request.
     #[inline]
     pub(super) fn changed(&mut self, slot: Slot, now: Tick) {
-        if !self.routes[self.conns[slot].dealt.route].paced {
+        if !self.conns[slot].paced {
             self.follow(slot, now);
             return;
         }
@@ -274,8 +270,18 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.flush(slot);
     }
 
+    #[cold]
+    fn begin_following(&mut self, now: Tick) {
+        for slot in std::mem::replace(&mut self.follow_from, usize::MAX)..self.conns.len() {
+            if !self.conns[slot].paced {
+                self.follow(slot, now);
+            }
+        }
+    }
+
     /// A route that is not paced: asks for as much as may be in flight, outside all counts. It goes
     /// on while the run drains.
+    #[inline(never)]
     pub(super) fn follow(&mut self, slot: Slot, now: Tick) {
         let begun = self.stage == Stage::Run && now >= self.window.epoch;
         if !(begun || self.stage == Stage::Drain) {
@@ -308,7 +314,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// Requests in flight on routes that are not paced.
     pub(super) fn following(&self) -> u64 {
-        let of_it = |conn: &&Conn<_, _>| !self.routes[conn.dealt.route].paced;
+        let of_it = |conn: &&Conn<_, _>| !conn.paced;
         let flights = self.conns.iter().filter(of_it);
         flights
             .map(|c| (c.flight.len() + c.unflushed.len()) as u64)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::client::Shared;
 use super::conn::{Conn, State};
+use super::deal::Dealt;
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
 use super::release::Releases;
 use crate::buffer::Outbox;
@@ -128,12 +129,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             shared,
             ..
         } = seat;
-        let state = if per_connection == Some(1) {
-            State::Cold
-        } else {
-            State::Down
-        };
-        let conns: Vec<_> = dealt.iter().map(|d| Conn::new(*d, state)).collect();
+        let cold = per_connection == Some(1);
+        let state = if cold { State::Cold } else { State::Down };
+        let of = |d: &Dealt| Conn::new(*d, state, routes[d.route].paced);
+        let conns: Vec<_> = dealt.iter().map(of).collect();
         let slots = conns.len();
         let end = WorkerEnd {
             worker,

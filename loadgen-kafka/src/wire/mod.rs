@@ -3,6 +3,7 @@
 //! Nothing here may allocate by a number that came from a peer; every length is held against a limit.
 
 pub mod batch;
+pub mod compose;
 pub mod prim;
 
 use loadgen_core::protocol::{Cause, Fault, Phase};

@@ -8,9 +8,7 @@
 //! It must never share a line with the session it is a target for: a mistake in both would be
 //! seen by nobody.
 
-mod conn;
 mod frame;
-mod run;
 mod serve;
 mod stats;
 mod store;
@@ -22,12 +20,15 @@ mod args;
 
 #[cfg(feature = "cli")]
 pub use args::ServeMemcacheArgs;
-pub use run::{Target, TargetHandle};
-pub use stats::Stats;
+pub use loadgen_core::serve::Stats;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use loadgen_core::serve::Server;
 use loadgen_core::workload::Endpoint;
+
+use serve::Shared;
 
 /// How a target behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,5 +70,23 @@ impl Default for TargetOptions {
             connections_max: 1024,
             user: None,
         }
+    }
+}
+
+/// The embedded target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target;
+
+/// A running target. It stops when it is dropped.
+pub type TargetHandle = Server<Shared>;
+
+impl Target {
+    /// Starts a target. It listens when this returns.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or the system has no thread or descriptor left.
+    pub fn start(options: TargetOptions) -> io::Result<TargetHandle> {
+        let (listen, workers) = (options.listen.clone(), options.workers);
+        Server::start(&listen, workers, |hall| Shared::new(options, hall))
     }
 }

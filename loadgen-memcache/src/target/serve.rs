@@ -3,11 +3,14 @@
 //! No socket here. A frame is taken only when it is whole; what is too large to keep is skipped,
 //! not buffered.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use loadgen_core::buffer::Outbox;
+use loadgen_core::serve::{Counters, Hall, Service, Stats, Step};
+
 use super::frame::{self, HEAD, Head, Kind, Op, Reply, status};
-use super::stats::{self, Counter, Counters, Stats};
+use super::stats::Counter;
 use super::store::{Item, Millis, NEVER, NoMemory, Store};
 use super::{ITEM_OVERHEAD_BYTES, TargetOptions};
 
@@ -25,41 +28,39 @@ const PLAIN: &[u8] = b"PLAIN";
 
 const VERSION: &str = concat!("loadgen ", env!("CARGO_PKG_VERSION"));
 
+/// What a client above the limit is told, before it is closed: in text, as memcached does,
+/// whatever the client speaks.
+const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
+
 /// What all connections of a target share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub struct Shared {
     pub(super) options: TargetOptions,
     pub(super) store: Store,
     /// One of each worker.
     pub(super) counters: Vec<Counters>,
-    pub(super) connections: AtomicUsize,
+    hall: Hall,
     started: Instant,
 }
 
 impl Shared {
-    pub(super) fn new(options: TargetOptions) -> Self {
+    pub(super) fn new(options: TargetOptions, hall: Hall) -> Self {
         let workers = options.workers.max(1);
         Self {
             store: Store::new(options.memory_bytes, options.evict, workers),
-            counters: (0..workers).map(|_| Counters::default()).collect(),
-            connections: AtomicUsize::new(0),
+            counters: (0..workers)
+                .map(|_| Counters::new(Counter::NAMES.len()))
+                .collect(),
+            hall,
             started: Instant::now(),
             options,
         }
     }
 
-    pub(super) fn now(&self) -> Millis {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER)
-    }
-
-    /// The numbers now.
-    pub(super) fn stats(&self) -> Stats {
+    fn numbers(&self) -> Stats {
         let gauges = self.store.gauges();
-        let mut rows = vec![(
-            "curr_connections",
-            self.connections.load(Ordering::Relaxed) as u64,
-        )];
-        rows.extend(stats::sums(&self.counters));
+        let mut rows = vec![("curr_connections", self.hall.open() as u64)];
+        rows.extend(Counters::sums(&self.counters, Counter::NAMES));
         rows.extend([
             ("limit_maxbytes", self.options.memory_bytes),
             ("threads", self.counters.len() as u64),
@@ -113,6 +114,57 @@ fn be64(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |b| u64::from_be_bytes(*b))
 }
 
+impl Service for Shared {
+    type Session = Session;
+    type Stats = Stats;
+
+    fn open(
+        &self,
+        worker: usize,
+        _local: Option<SocketAddr>,
+        open: usize,
+    ) -> Result<Session, &'static [u8]> {
+        let counters = &self.counters[worker];
+        counters.add(Counter::TotalConnections, 1);
+        if open < self.options.connections_max {
+            return Ok(Session::default());
+        }
+        counters.add(Counter::RejectedConnections, 1);
+        Err(TOO_MANY)
+    }
+
+    fn step(
+        &self,
+        worker: usize,
+        session: &mut Session,
+        input: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Step {
+        let age = now.saturating_duration_since(self.started);
+        let desk = Desk {
+            shared: self,
+            counters: &self.counters[worker],
+            now: u64::try_from(age.as_millis()).unwrap_or(NEVER),
+        };
+        let bytes = session.step(desk, input, out.copied_mut());
+        match bytes {
+            _ if session.closing => Step::Close,
+            0 => Step::Short,
+            _ => Step::Ate { bytes, discard: 0 },
+        }
+    }
+
+    fn moved(&self, worker: usize, received: u64, sent: u64) {
+        self.counters[worker].add(Counter::BytesRead, received);
+        self.counters[worker].add(Counter::BytesWritten, sent);
+    }
+
+    fn stats(&self) -> Stats {
+        self.numbers()
+    }
+}
+
 /// Where one batch of requests is served.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Desk<'a> {
@@ -123,7 +175,7 @@ pub(super) struct Desk<'a> {
 
 /// The state of one conversation.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub struct Session {
     authenticated: bool,
     closing: bool,
     /// So many of the next bytes belong to nothing.
@@ -140,14 +192,9 @@ struct Request<'a> {
 }
 
 impl Session {
-    /// Whether the connection is closed once everything is written.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing
-    }
-
     /// Serves the first request of `input`; how many bytes are done with. 0: more are needed, or
     /// it is over.
-    pub(super) fn step(&mut self, desk: Desk<'_>, input: &[u8], out: &mut Vec<u8>) -> usize {
+    fn step(&mut self, desk: Desk<'_>, input: &[u8], out: &mut Vec<u8>) -> usize {
         if self.skip > 0 {
             let skipped = self.skip.min(input.len() as u64);
             self.skip -= skipped;
@@ -507,7 +554,7 @@ fn stat(desk: Desk<'_>, request: &Request<'_>, out: &mut Vec<u8>) {
         b"" => general(desk),
         b"settings" => desk.shared.settings(),
         b"reset" => {
-            stats::reset(&desk.shared.counters);
+            desk.shared.counters.iter().for_each(Counters::reset);
             Vec::new()
         }
         _ => return refuse(&request.head, status::NOT_FOUND, out),
@@ -533,7 +580,7 @@ fn general(desk: Desk<'_>) -> Vec<(&'static str, String)> {
         ("version", VERSION.to_owned()),
         ("pointer_size", usize::BITS.to_string()),
     ];
-    let numbers = desk.shared.stats().rows.into_iter();
+    let numbers = desk.shared.numbers().rows.into_iter();
     let numbers = numbers.map(|(name, value)| (name, value.to_string()));
     about.into_iter().chain(numbers).collect()
 }

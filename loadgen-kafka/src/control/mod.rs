@@ -1,0 +1,198 @@
+//! What is asked of a cluster beside a run: who leads what, where logs begin and end, how things are
+//! set.
+//!
+//! Blocking, with a codec from outside (kafka-protocol, made from Kafka's own message files); it
+//! must never be used where something is measured.
+
+mod ask;
+mod link;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loadgen_core::address;
+use loadgen_core::workload::Route;
+
+use crate::cluster::{Broker, Topic};
+use crate::greeting::GreetingRules;
+use crate::plan::PORT_DEFAULT;
+use crate::spec::ClusterSpec;
+use link::Link;
+
+pub use ask::Offset;
+pub use watch::Watcher;
+
+/// Why a cluster could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlError {
+    /// Whether nobody answered; otherwise somebody did, and refused.
+    pub unreachable: bool,
+    /// One sentence.
+    pub text: String,
+    /// The broker's error code, where it is one.
+    pub code: Option<i16>,
+}
+
+impl ControlError {
+    fn unreachable(text: String) -> Self {
+        Self {
+            unreachable: true,
+            text,
+            code: None,
+        }
+    }
+
+    fn refused(text: String) -> Self {
+        Self {
+            unreachable: false,
+            text,
+            code: None,
+        }
+    }
+
+    /// The broker answered `what` with an error code.
+    fn coded(what: &str, code: i16, said: Option<&str>) -> Self {
+        let name = crate::tables::name_of(code);
+        let said = said.map_or_else(String::new, |said| format!(": {}", said.escape_debug()));
+        Self {
+            unreachable: false,
+            text: format!("{what}: the broker answers {name} ({code}){said}"),
+            code: Some(code),
+        }
+    }
+}
+
+impl std::fmt::Display for ControlError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+/// A cluster that answers.
+#[derive(Debug)]
+pub struct Control {
+    rules: Arc<GreetingRules>,
+    patience: Duration,
+    /// Where to begin again when the connection is lost.
+    bootstrap: Vec<String>,
+    /// The connection metadata comes from.
+    link: Option<Link>,
+    /// Connections to brokers by node id, for what only they know.
+    links: Vec<(i32, Link)>,
+    brokers: Vec<Broker>,
+    controller: i32,
+}
+
+impl Control {
+    /// Asks the brokers of `spec` in turn; the first one that answers is good enough. `patience`:
+    /// how long each may take, for connecting and for every answer.
+    ///
+    /// # Errors
+    /// What the last one did when none answered well.
+    pub fn open(spec: &ClusterSpec, patience: Duration) -> Result<Self, ControlError> {
+        let rules = GreetingRules {
+            client_id: spec.client_id.clone(),
+            sasl: spec.sasl.clone(),
+            seed: std::process::id().into(),
+        };
+        let mut control = Self {
+            rules: Arc::new(rules),
+            patience,
+            bootstrap: spec.bootstrap.clone(),
+            link: None,
+            links: Vec::new(),
+            brokers: Vec::new(),
+            controller: -1,
+        };
+        control.refresh()?;
+        Ok(control)
+    }
+
+    /// All brokers, in ascending order of their node id.
+    #[must_use]
+    pub fn brokers(&self) -> &[Broker] {
+        &self.brokers
+    }
+
+    /// A route for each broker of `topic`, in its order. A broker's weight is the number of
+    /// partitions it leads, and at least 1.
+    ///
+    /// # Errors
+    /// When a broker advertises a name that has no address.
+    pub fn routes(&self, topic: &Topic) -> Result<Vec<Route>, ControlError> {
+        let leads = |route: usize| {
+            let partitions = 0..topic.partitions.len();
+            partitions
+                .filter(|&at| topic.leader(at) == Some(route))
+                .count()
+        };
+        let route = |(route, broker): (usize, &Broker)| {
+            let (host, port) = link::split(&broker.name, PORT_DEFAULT);
+            let endpoints = address::look_up(&host, port).map_err(|error| {
+                ControlError::unreachable(format!(
+                    "broker {} advertises {}: {error}",
+                    broker.node, broker.name
+                ))
+            })?;
+            Ok(Route {
+                name: format!("broker {}", broker.node),
+                endpoints,
+                weight: u32::try_from(leads(route).max(1)).unwrap_or(u32::MAX),
+                paced: true,
+            })
+        };
+        topic.brokers.iter().enumerate().map(route).collect()
+    }
+
+    /// A connection to any broker.
+    fn any(&mut self) -> Result<&mut Link, ControlError> {
+        if self.link.is_none() {
+            let advertised = self.brokers.iter().map(|broker| &broker.name);
+            let names: Vec<String> = self.bootstrap.iter().chain(advertised).cloned().collect();
+            let mut last = ControlError::unreachable("no broker was named".to_owned());
+            for name in names {
+                match Link::open(&name, PORT_DEFAULT, &self.rules, self.patience) {
+                    Ok(link) => {
+                        self.link = Some(link);
+                        break;
+                    }
+                    Err(error) => last = error,
+                }
+            }
+            return self.link.as_mut().ok_or(last);
+        }
+        self.link
+            .as_mut()
+            .ok_or_else(|| ControlError::unreachable("no connection".into()))
+    }
+
+    /// A connection to this broker.
+    fn of_node(&mut self, node: i32) -> Result<&mut Link, ControlError> {
+        let at = match self.links.iter().position(|(known, _)| *known == node) {
+            Some(at) => at,
+            None => {
+                let broker = self.brokers.iter().find(|broker| broker.node == node);
+                let broker = broker.ok_or_else(|| {
+                    ControlError::refused(format!("the cluster names no broker {node}"))
+                })?;
+                let link = Link::open(&broker.name, PORT_DEFAULT, &self.rules, self.patience)?;
+                self.links.push((node, link));
+                self.links.len() - 1
+            }
+        };
+        Ok(&mut self.links[at].1)
+    }
+
+    /// Forgets a connection that did not answer.
+    fn forget(&mut self, node: Option<i32>) {
+        match node {
+            None => self.link = None,
+            Some(node) => self.links.retain(|(known, _)| *known != node),
+        }
+    }
+}

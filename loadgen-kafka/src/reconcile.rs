@@ -1,0 +1,348 @@
+//! Our counts against the cluster's log: where the two differ there is a finding.
+//!
+//! Pure functions of the document and of the offsets the cluster said before and after. They must
+//! never change a number of ours.
+
+use loadgen_core::results::{Document, Finding, Operation, RunStatus, Weight, judge};
+use serde_json::{Value, json};
+
+use crate::spec::Acks;
+
+/// The log end of one partition, before the first request and after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Kafka's number of the partition.
+    pub partition: i32,
+    /// The offset behind the last record before the run.
+    pub before: i64,
+    /// And after it.
+    pub after: i64,
+}
+
+/// What a run that wrote can be held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Writing<'a> {
+    /// When a batch was acknowledged.
+    pub acks: Acks,
+    /// Records of a batch, at the most.
+    pub batch_records: u64,
+    /// What the partitions grew by; an error is why nobody knows.
+    pub growth: Result<&'a [Growth], &'a str>,
+}
+
+/// Errors after which a batch may be in the log all the same: the broker had it, and replicas or
+/// time were missing.
+const MAYBE_WRITTEN: [&str; 3] = [
+    "request_timed_out",
+    "not_enough_replicas_after_append",
+    "unknown_server_error",
+];
+
+/// Holds acknowledged records against the growth of the log: acked ≤ growth ≤ acked + unknown. The
+/// numbers go into `protocol_details.reconciliation`, the findings into the document, which is
+/// judged anew.
+pub fn written(document: &mut Document, writing: &Writing<'_>) {
+    let acked = units(document, |row| row.status == "ok");
+    let unknown = unknown(document, writing.batch_records);
+    let grown = writing.growth.ok().map(sum);
+    let partition = |growth: &Growth| json!({"partition": growth.partition, "before": growth.before, "after": growth.after});
+    put(
+        document,
+        "reconciliation",
+        json!({
+            "error": writing.growth.err(),
+            "acked_records": acked,
+            "unknown_records_max": unknown,
+            "growth_records": grown,
+            "partitions": writing.growth.unwrap_or_default().iter().map(partition).collect::<Vec<_>>(),
+        }),
+    );
+    if unknown > 0 {
+        document.findings.push(finding(
+            "unknown_records",
+            Weight::Note,
+            [unknown as f64, 0.0],
+            "records",
+            "so many records at the most were sent and never acknowledged: they may be in the log or not",
+        ));
+    }
+    match (grown, writing.growth) {
+        (Some(grown), _) => document
+            .findings
+            .extend(growth_findings(writing, acked, unknown, grown)),
+        (None, Err(why)) => document.findings.push(finding(
+            "not_reconciled",
+            Weight::Note,
+            [1.0, 0.0],
+            "topics",
+            &format!("our counts could not be held against the log: {why}"),
+        )),
+        (None, Ok(_)) => {}
+    }
+    judge(document);
+}
+
+fn growth_findings(writing: &Writing<'_>, acked: u64, unknown: u64, grown: i64) -> Option<Finding> {
+    if grown < i64::try_from(acked).unwrap_or(i64::MAX) {
+        // A leader alone may acknowledge what its followers never get.
+        let weight = match writing.acks {
+            Acks::All => Weight::Invalid,
+            Acks::None | Acks::Leader => Weight::Doubt,
+        };
+        return Some(finding(
+            "acked_records_missing",
+            weight,
+            [grown as f64, acked as f64],
+            "records",
+            "the log grew by fewer records than were acknowledged: a leader was lost before its \
+             followers had them (--acks all and min.insync.replicas keep them), or the topic was made \
+             anew",
+        ));
+    }
+    let most = acked.saturating_add(unknown);
+    (grown.unsigned_abs() > most).then(|| {
+        finding(
+            "more_records_than_sent",
+            Weight::Doubt,
+            [grown as f64, most as f64],
+            "records",
+            "the log grew by more records than this run can have written: other producers write to \
+             the topic, or transactions are marked in it",
+        )
+    })
+}
+
+/// Records that were sent and that nobody answered for, at the most.
+fn unknown(document: &Document, batch_records: u64) -> u64 {
+    let maybe =
+        |row: &Operation| row.status == "unacked" || MAYBE_WRITTEN.contains(&row.status.as_str());
+    let of_rows = document
+        .operations
+        .iter()
+        .filter(|row| row.op == "produce" && maybe(row));
+    let of_rows: u64 = of_rows
+        .map(|row| match row.status.as_str() {
+            "unacked" => row.total_units,
+            _ => row.total_count.saturating_mul(batch_records),
+        })
+        .sum();
+    let unanswered = document.totals.failed + document.totals.unanswered;
+    of_rows.saturating_add(unanswered.saturating_mul(batch_records))
+}
+
+/// Holds the records of a run to the end of the log against its `offsets`: those of the ranges it
+/// was to read. Where it came to the end and counted fewer, the offsets without a record are a note.
+pub fn read_to_end(document: &mut Document, offsets: u64) {
+    let records = units(document, |row| row.status == "ok");
+    let aborted = units(document, |row| row.status == "aborted");
+    let missing = offsets.saturating_sub(records + aborted);
+    put(
+        document,
+        "reconciliation",
+        json!({
+            "offsets": offsets,
+            "records": records,
+            "aborted_records": aborted,
+        }),
+    );
+    if document.status == RunStatus::Complete && missing > 0 {
+        document.findings.push(finding(
+            "offsets_without_record",
+            Weight::Note,
+            [missing as f64, 0.0],
+            "offsets",
+            "so many offsets of what was read have no record: the log was compacted, or they are \
+             markers of transactions",
+        ));
+    }
+    judge(document);
+}
+
+fn units(document: &Document, is_part: impl Fn(&Operation) -> bool) -> u64 {
+    let rows = document.operations.iter().filter(|row| is_part(row));
+    rows.map(|row| row.total_units).sum()
+}
+
+fn sum(growth: &[Growth]) -> i64 {
+    growth.iter().map(|one| one.after - one.before).sum()
+}
+
+fn finding(
+    code: &str,
+    weight: Weight,
+    [actual, limit]: [f64; 2],
+    unit: &str,
+    hint: &str,
+) -> Finding {
+    Finding {
+        code: format!("kafka.{code}"),
+        weight,
+        actual: Some(actual),
+        limit: Some(limit),
+        unit: Some(unit.to_owned()),
+        hint: hint.to_owned(),
+    }
+}
+
+/// Puts `value` under `protocol_details`, whatever the workers said.
+pub fn put(document: &mut Document, key: &str, value: Value) {
+    if !document.protocol_details.is_object() {
+        document.protocol_details = json!({});
+    }
+    document.protocol_details[key] = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use loadgen_core::results::{Latency, sample};
+
+    use super::*;
+
+    fn row(op: &str, status: &str, count: u64, units: u64) -> Operation {
+        Operation {
+            op: op.to_owned(),
+            status: status.to_owned(),
+            outcome: "ok".to_owned(),
+            count,
+            units,
+            total_count: count,
+            total_units: units,
+            apart: false,
+            response_time: Latency::default(),
+        }
+    }
+
+    /// 1000 records acknowledged in batches of 100.
+    fn wrote(rows: &[Operation], failed: u64) -> Document {
+        let mut document = sample::document(false);
+        document.findings.clear();
+        document.operations = vec![row("produce", "ok", 10, 1000)];
+        document.operations.extend_from_slice(rows);
+        (document.totals.failed, document.totals.unanswered) = (failed, 0);
+        document
+    }
+
+    fn codes(
+        mut document: Document,
+        acks: Acks,
+        growth: Result<&[Growth], &str>,
+    ) -> Vec<(String, Weight)> {
+        let writing = Writing {
+            acks,
+            batch_records: 100,
+            growth,
+        };
+        written(&mut document, &writing);
+        let ours = document.findings.into_iter();
+        let ours = ours.filter(|f| f.code.starts_with("kafka."));
+        ours.map(|f| (f.code, f.weight)).collect()
+    }
+
+    fn grew(by: [i64; 2]) -> [Growth; 2] {
+        [0, 1].map(|at| Growth {
+            partition: at as i32,
+            before: 7,
+            after: 7 + by[at],
+        })
+    }
+
+    fn code(code: &str, weight: Weight) -> Vec<(String, Weight)> {
+        vec![(format!("kafka.{code}"), weight)]
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_in_the_log() {
+        let exact = grew([400, 600]);
+        assert_eq!(codes(wrote(&[], 0), Acks::All, Ok(&exact)), []);
+        let short = grew([400, 599]);
+        let missing = |weight| code("acked_records_missing", weight);
+        assert_eq!(
+            codes(wrote(&[], 0), Acks::All, Ok(&short)),
+            missing(Weight::Invalid)
+        );
+        assert_eq!(
+            codes(wrote(&[], 0), Acks::Leader, Ok(&short)),
+            missing(Weight::Doubt)
+        );
+        let long = grew([401, 600]);
+        let more = code("more_records_than_sent", Weight::Doubt);
+        assert_eq!(codes(wrote(&[], 0), Acks::All, Ok(&long)), more);
+    }
+
+    #[test]
+    fn what_nobody_answered_for_may_be_in_the_log_or_not() {
+        let unknown = code("unknown_records", Weight::Note);
+        for by in [1000, 1001, 1100] {
+            let growth = grew([0, by]);
+            assert_eq!(
+                codes(wrote(&[], 1), Acks::All, Ok(&growth)),
+                unknown,
+                "{by}"
+            );
+        }
+        let more = grew([0, 1101]);
+        assert_eq!(codes(wrote(&[], 1), Acks::All, Ok(&more)).len(), 2);
+        let timed_out = row("produce", "request_timed_out", 2, 0);
+        let growth = grew([0, 1200]);
+        assert_eq!(
+            codes(wrote(&[timed_out], 0), Acks::All, Ok(&growth)),
+            unknown
+        );
+        let refused = row("produce", "message_too_large", 2, 0);
+        let growth = grew([0, 1000]);
+        assert_eq!(codes(wrote(&[refused], 0), Acks::All, Ok(&growth)), []);
+        let unacked = row("produce", "unacked", 3, 250);
+        let growth = grew([1000, 250]);
+        assert_eq!(
+            codes(wrote(&[unacked], 0), Acks::None, Ok(&growth)),
+            unknown
+        );
+    }
+
+    #[test]
+    fn a_log_nobody_could_ask_is_a_note() {
+        let note = code("not_reconciled", Weight::Note);
+        assert_eq!(codes(wrote(&[], 0), Acks::All, Err("gone")), note);
+        let mut document = wrote(&[], 0);
+        let writing = Writing {
+            acks: Acks::All,
+            batch_records: 100,
+            growth: Err("gone"),
+        };
+        written(&mut document, &writing);
+        let said = &document.protocol_details["reconciliation"];
+        assert_eq!(said["error"], "gone");
+        assert_eq!(said["acked_records"], 1000);
+        assert!(said["growth_records"].is_null());
+    }
+
+    #[test]
+    fn offsets_without_a_record_are_told() {
+        let mut document = sample::document(false);
+        document.findings.clear();
+        document.operations = vec![
+            row("fetch", "ok", 9, 900),
+            row("wait", "ok", 1, 50),
+            row("fetch", "aborted", 1, 20),
+        ];
+        let mut whole = document.clone();
+        read_to_end(&mut whole, 970);
+        assert!(whole.findings.iter().all(|f| !f.code.starts_with("kafka.")));
+        assert_eq!(whole.protocol_details["reconciliation"]["records"], 950);
+        let mut holes = document.clone();
+        read_to_end(&mut holes, 1000);
+        let found = holes
+            .findings
+            .iter()
+            .find(|f| f.code == "kafka.offsets_without_record");
+        assert_eq!(found.and_then(|f| f.actual), Some(30.0));
+        document.status = RunStatus::Partial;
+        read_to_end(&mut document, 1000);
+        assert!(
+            document
+                .findings
+                .iter()
+                .all(|f| !f.code.starts_with("kafka."))
+        );
+    }
+}
