@@ -18,8 +18,8 @@ pub mod reconcile;
 mod sasl;
 pub mod spec;
 pub mod tables;
-pub mod walk;
 pub mod target;
+pub mod walk;
 pub mod wire;
 
 pub use plan::PlanError;

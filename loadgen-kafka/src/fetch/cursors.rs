@@ -288,7 +288,9 @@ mod tests {
         let topic = topic(&[0]);
         let one = |until, wanted| {
             let cursors = Cursors::new(vec![5], vec![10], until, 2, wanted);
-            let claims = claimed(&cursors, &topic, 0, 1);
+            // A request names a partition once: the second cursor waits for the next one.
+            let mut claims = claimed(&cursors, &topic, 0, 1);
+            claims.extend(claimed(&cursors, &topic, 0, 1));
             for claim in &claims {
                 cursors.advance(claim, &counts(5, 10), 10);
             }
