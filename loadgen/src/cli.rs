@@ -14,9 +14,10 @@ use loadgen_memcache::target::ServeMemcacheArgs;
 use crate::failure::Failure;
 use crate::quickstart::QuickstartArgs;
 use crate::run_http::HttpCommand;
+use crate::run_kafka::KafkaCommand;
 use crate::run_memcache::MemcacheCommand;
 use crate::say::say;
-use crate::{doors, hints, quickstart, run_http, run_memcache, serve};
+use crate::{doors, hints, quickstart, run_http, run_kafka, run_memcache, serve};
 
 /// Load generator for networks under real applications: honest, fast, convenient.
 ///
@@ -36,6 +37,9 @@ enum Command {
     Http(Box<HttpCommand>),
     /// Load on memcached servers
     Memcache(Box<MemcacheCommand>),
+    /// Load on Kafka clusters: reading, writing, filling a topic
+    #[command(subcommand)]
+    Kafka(KafkaCommand),
     /// Measure embedded targets on this machine, in under 15 seconds
     Quickstart(QuickstartArgs),
     /// Embedded targets, whose behaviour is known exactly
@@ -92,6 +96,7 @@ fn execute(command: Command, words: &[OsString]) -> Result<u8, Failure> {
     match command {
         Command::Http(http) => run_http::run(&http, words),
         Command::Memcache(memcache) => run_memcache::run(&memcache, words),
+        Command::Kafka(kafka) => run_kafka::run(&kafka, words),
         Command::Quickstart(args) => quickstart::run(&args, words),
         Command::Serve(Serve::Http(args)) => serve::http(&args),
         Command::Serve(Serve::Memcache(args)) => serve::memcache(&args),
@@ -139,8 +144,18 @@ mod tests {
     #[test]
     fn a_hint_is_only_for_flags_we_do_not_have() {
         let mut cli = Cli::command();
-        for subcommand in ["http", "memcache"] {
-            let command = cli.find_subcommand_mut(subcommand).unwrap();
+        for line in [
+            "http",
+            "memcache",
+            "kafka consume",
+            "kafka produce",
+            "kafka seed",
+        ] {
+            let mut command = &mut cli;
+            for word in line.split(' ') {
+                command = command.find_subcommand_mut(word).unwrap();
+            }
+            let subcommand = line.split(' ').next().unwrap();
             for arg in command.get_arguments() {
                 let names = [
                     arg.get_short().map(|c| format!("-{c}")),
@@ -167,6 +182,13 @@ mod tests {
             ("loadgen memcache --test-time=5 h", "-d"),
             ("loadgen memcache -t 60s h", "-d"),
             ("loadgen memcache -x 5 h", "-n"),
+            ("loadgen kafka consume -b h:9092", "HOST:PORT"),
+            ("loadgen kafka consume -t orders h", "--topic"),
+            ("loadgen kafka consume --topic t --from beginning h", "earliest"),
+            ("loadgen kafka consume --topic t --messages 5 h", "-n"),
+            ("loadgen kafka produce --topic t --throughput -1 h", "-R"),
+            ("loadgen kafka produce --topic t --acks 2 h", "all"),
+            ("loadgen kafka produce --topic t --producer-props acks=1 h", "--acks"),
         ] {
             let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
             let error = Cli::try_parse_from(&words).unwrap_err();

@@ -76,3 +76,13 @@ impl From<loadgen_memcache::PlanError> for Failure {
         }
     }
 }
+
+impl From<loadgen_kafka::PlanError> for Failure {
+    fn from(error: loadgen_kafka::PlanError) -> Self {
+        use loadgen_kafka::PlanError::{Refused, Target};
+        match error {
+            Refused(text) => Self::usage(text),
+            Target(text) => Self::target(text),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! A colliding flag is never guessed at; the hint comes beside the error. Nothing here may print.
 
+mod kafka;
 mod memcache;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -176,6 +177,7 @@ type Tables = (&'static [(&'static str, &'static str)], &'static [Foreign]);
 /// The tables of a subcommand.
 fn tables(subcommand: &str) -> Tables {
     match subcommand {
+        "kafka" => (kafka::UNKNOWN, kafka::VALUES),
         "memcache" => (memcache::UNKNOWN, memcache::VALUES),
         _ => (UNKNOWN, VALUES),
     }

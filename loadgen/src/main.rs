@@ -16,6 +16,7 @@ mod prelude;
 mod progress;
 mod quickstart;
 mod run_http;
+mod run_kafka;
 mod run_memcache;
 mod say;
 mod serve;

@@ -5,6 +5,7 @@
 
 mod doors;
 mod exits;
+mod kafka;
 mod outputs;
 mod programs;
 

@@ -1,0 +1,83 @@
+//! `loadgen kafka consume`.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use loadgen_core::cli::{CommonArgs, LoadArgs};
+use loadgen_core::run::Options;
+use loadgen_core::stop::Stop;
+use loadgen_kafka::args::ConsumeArgs;
+use loadgen_kafka::plan;
+use loadgen_kafka::spec::{ConsumeSpec, Until};
+
+use super::{CLIENTS, password};
+use crate::command;
+use crate::failure::Failure;
+
+/// What can be typed behind `loadgen kafka consume`.
+#[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("requests", |arg| arg
+        .visible_alias("records")
+        .help("Stop after so many records, in total; the reply that reaches it is counted whole \
+               [default: none, see --until]")),
+    mut_arg("duration", |arg| arg
+        .help("Length of the measured window [default: 10s with --until follow and --replay; until \
+               the end is reached otherwise]")),
+    mut_arg("rate", |arg| arg
+        .help("Open loop at so many fetches per second, in total [default: closed loop, as fast as \
+               replies come]")),
+    mut_arg("connections", |arg| arg
+        .help("Connections, in total [default: one for each broker and worker]")),
+)]
+pub(crate) struct ConsumeCommand {
+    #[command(flatten)]
+    kafka: ConsumeArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Judges what was typed before anybody is asked.
+fn judged(typed: &ConsumeCommand, words: &[OsString]) -> Result<(Options, ConsumeSpec), Failure> {
+    let common = &typed.common;
+    let mut options = common.options(&command::recorded(words))?;
+    common.client_of(&CLIENTS)?;
+    let load = &common.load;
+    let spec = typed.kafka.spec(load.requests, password().as_deref())?;
+    plan::consume(&spec)?;
+    options.engine.stop = stop(load, &spec);
+    check_times(&options, &spec)?;
+    Ok((options, spec))
+}
+
+/// `-n` counts records here, and the end of a log is an end of its own: in both cases the workloads
+/// say when it is reached.
+fn stop(load: &LoadArgs, spec: &ConsumeSpec) -> Stop {
+    match load.duration {
+        Some(duration) => Stop::After(duration),
+        None if spec.until == Until::End || spec.records.is_some() => Stop::Exhausted,
+        None => Stop::After(DURATION_DEFAULT),
+    }
+}
+
+/// When nothing else says so.
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+
+fn check_times(options: &Options, spec: &ConsumeSpec) -> Result<(), Failure> {
+    let engine = &options.engine;
+    let wait = Duration::from_millis(spec.max_wait_ms.unsigned_abs().into());
+    if wait >= engine.timeout {
+        return Err(Failure::usage(format!(
+            "--max-wait {wait:?} is not below --timeout {:?}: fetches would time out while the broker \
+             waits for records",
+            engine.timeout
+        )));
+    }
+    if engine.stop == Stop::Exhausted && !engine.warmup.is_zero() {
+        return Err(Failure::usage(format!(
+            "--warmup {:?} needs -d: without it every record counts",
+            engine.warmup
+        )));
+    }
+    Ok(())
+}

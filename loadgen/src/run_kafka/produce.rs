@@ -1,0 +1,100 @@
+//! `loadgen kafka produce` and `seed`: the same work, once measured and once only done.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use loadgen_core::cli::CommonArgs;
+use loadgen_core::pace::Pacing;
+use loadgen_core::run::Options;
+use loadgen_core::stop::Stop;
+use loadgen_kafka::args::{CreateArgs, ProduceArgs};
+use loadgen_kafka::plan::{self, NewTopic};
+use loadgen_kafka::spec::ProduceSpec;
+
+use super::{CLIENTS, password};
+use crate::command;
+use crate::failure::Failure;
+
+/// Requests in flight of a connection that fills a topic, at the least: it may be quick.
+const SEED_DEPTH: u32 = 4;
+
+/// What can be typed behind `loadgen kafka produce`.
+#[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("requests", |arg| arg
+        .visible_alias("records")
+        .help("Stop after so many records, in total, and wait for all of them [default: stop by \
+               time]")),
+    mut_arg("rate", |arg| arg
+        .help("Open loop at so many records per second, in total, as whole batches [default: closed \
+               loop, as fast as replies come]")),
+    mut_arg("connections", |arg| arg
+        .help("Connections, in total [default: one for each broker and worker]")),
+)]
+pub(crate) struct ProduceCommand {
+    #[command(flatten)]
+    kafka: ProduceArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// What can be typed behind `loadgen kafka seed`.
+#[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("requests", |arg| arg
+        .visible_alias("records")
+        .required(true)
+        .help("Records, in total")),
+    mut_arg("duration", |arg| arg.hide(true)),
+    mut_arg("rate", |arg| arg
+        .help("No more than so many records per second, in total [default: as fast as it goes]")),
+    mut_arg("connections", |arg| arg
+        .help("Connections, in total [default: one for each broker and worker]")),
+)]
+pub(crate) struct SeedCommand {
+    #[command(flatten)]
+    kafka: ProduceArgs,
+    #[command(flatten)]
+    create: CreateArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// What was typed, judged before anybody is asked.
+#[derive(Debug)]
+struct Judged {
+    options: Options,
+    spec: ProduceSpec,
+    records: Option<u64>,
+    create: Option<NewTopic>,
+}
+
+fn judged(
+    kafka: &ProduceArgs,
+    common: &CommonArgs,
+    create: Option<NewTopic>,
+    words: &[OsString],
+) -> Result<Judged, Failure> {
+    let options = common.options(&command::recorded(words))?;
+    common.client_of(&CLIENTS)?;
+    let engine = &options.engine;
+    let spec = kafka.spec(engine.seed, engine.timeout, password().as_deref())?;
+    let records = common.load.requests;
+    plan::produce(&spec, records)?;
+    if let Some(new) = &create {
+        plan::topic(new)?;
+    }
+    let wait = Duration::from_millis(spec.timeout_ms.unsigned_abs().into());
+    if wait > engine.timeout {
+        return Err(Failure::usage(format!(
+            "--ack-timeout {wait:?} is above --timeout {:?}: we would give up before the broker does",
+            engine.timeout
+        )));
+    }
+    Ok(Judged {
+        options,
+        spec,
+        records,
+        create,
+    })
+}
