@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::build;
 use crate::versus::on_path;
 
-/// What is counted, and what of it are the simulated sockets: see `sim-loop`.
+/// What is counted, and what of it are the simulated sockets: see `sim-loop`. Cases with the same
+/// sockets stand together, so that those are counted once.
 const CASES: [(&str, &str); 3] = [
     ("closed", "sockets"),
-    ("pipelined", "sockets-pipelined"),
     ("open", "sockets"),
+    ("pipelined", "sockets-pipelined"),
 ];
 
 /// What was typed.
@@ -25,8 +26,9 @@ pub(crate) struct InstructionsArgs {
     /// Requests of the shorter run
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     requests: u64,
-    /// How far a count may be from the baseline, per cent
-    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    /// How far a count may be from the baseline, per cent: code that is not run moves what is inlined
+    /// by about one
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
     tolerance: f64,
     /// Write the counts as the new baseline; say why in the commit
     #[arg(long)]
@@ -72,8 +74,12 @@ pub(crate) fn run(args: &InstructionsArgs) -> Result<(), String> {
         Ok((more as f64 / args.requests as f64 * 10.0).round() / 10.0)
     };
     let mut cases = Vec::new();
+    let mut last = ("", 0.0);
     for (name, sockets) in CASES {
-        let sockets_per_request = each(sockets)?;
+        if last.0 != sockets {
+            last = (sockets, each(sockets)?);
+        }
+        let sockets_per_request = last.1;
         cases.push(Case {
             name: name.to_owned(),
             instructions_per_request: (each(name)? - sockets_per_request).round(),

@@ -11,12 +11,15 @@
 pub mod args;
 pub mod cluster;
 pub mod control;
+pub mod fetch;
 pub mod greeting;
 pub mod plan;
 pub mod reconcile;
 mod sasl;
 pub mod spec;
 pub mod tables;
+pub mod target;
+pub mod walk;
 pub mod wire;
 
 pub use plan::PlanError;

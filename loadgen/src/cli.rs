@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 use loadgen_core::results::exit;
 use loadgen_http::target::ServeHttpArgs;
+use loadgen_kafka::target::ServeKafkaArgs;
 use loadgen_memcache::target::ServeMemcacheArgs;
 
 use crate::failure::Failure;
@@ -57,6 +58,8 @@ enum Serve {
     Http(ServeHttpArgs),
     /// memcached, the binary protocol
     Memcache(ServeMemcacheArgs),
+    /// Kafka: a synthetic log to read, a sink to write to
+    Kafka(ServeKafkaArgs),
 }
 
 /// Only for the list of subcommands: a door reads its words itself, before clap sees them.
@@ -92,6 +95,7 @@ fn execute(command: Command, words: &[OsString]) -> Result<u8, Failure> {
         Command::Quickstart(args) => quickstart::run(&args, words),
         Command::Serve(Serve::Http(args)) => serve::http(&args),
         Command::Serve(Serve::Memcache(args)) => serve::memcache(&args),
+        Command::Serve(Serve::Kafka(args)) => serve::kafka(&args),
         // Found by `doors::of` already; with the same words, there is nothing else to do.
         Command::Wrk(door) => Ok(doors::Door::Wrk.open(&door.words, words)),
         Command::Wrk2(door) => Ok(doors::Door::Wrk2.open(&door.words, words)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use loadgen_core::host;
 use loadgen_http::target::ServeHttpArgs;
+use loadgen_kafka::target::ServeKafkaArgs;
 use loadgen_memcache::target::ServeMemcacheArgs;
 use serde::Serialize;
 
@@ -28,6 +29,13 @@ pub(crate) fn http(args: &ServeHttpArgs) -> Result<u8, Failure> {
 /// `loadgen serve memcache`, likewise.
 pub(crate) fn memcache(args: &ServeMemcacheArgs) -> Result<u8, Failure> {
     use loadgen_memcache::target::{Target, TargetHandle};
+    let start = || Target::start(args.options());
+    until_told(start, |t| t.address().to_string(), TargetHandle::stop)
+}
+
+/// `loadgen serve kafka`, likewise.
+pub(crate) fn kafka(args: &ServeKafkaArgs) -> Result<u8, Failure> {
+    use loadgen_kafka::target::{Target, TargetHandle};
     let start = || Target::start(args.options());
     until_told(start, |t| t.address().to_string(), TargetHandle::stop)
 }

@@ -190,6 +190,8 @@ pub(crate) trait Peer {
 pub(crate) struct Served {
     /// Requests, without the questions asked here.
     pub(crate) requests: u64,
+    /// Of those, misses; 0 where it does not tell them apart.
+    pub(crate) misses: u64,
     /// Connections open now, without the one asking.
     pub(crate) connections: u64,
 }

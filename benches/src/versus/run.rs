@@ -146,6 +146,10 @@ pub(crate) fn run(
     if status != 0 {
         run.notes.push(run.ending(status));
     }
+    let misses = after.misses - before.misses;
+    if misses > 0 {
+        run.notes.push(format!("{misses} requests missed"));
+    }
     // In flight when it ended, and the one that the floor learns from.
     let slack = u64::from(work.connections) * u64::from(work.depth) + 1;
     if run.said_requests.abs_diff(run.served_requests) > slack {

@@ -38,7 +38,7 @@ pub enum Step {
     /// A request, or a part of one, is done with. The session is not asked again before `discard`
     /// more bytes came and went, unseen.
     Ate {
-        /// Bytes of the input, at least 1 if `discard` is 0.
+        /// Bytes of the input. 0 with nothing to discard is a step within the session, not an end.
         bytes: usize,
         /// Bytes behind them that nobody needs.
         discard: u64,

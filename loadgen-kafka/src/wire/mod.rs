@@ -3,8 +3,12 @@
 //! Nothing here may allocate by a number that came from a peer; every length is held against a limit.
 
 pub mod batch;
+pub mod codec;
 pub mod compose;
+pub mod fetch;
+pub mod fetched;
 pub mod prim;
+pub mod record;
 
 use loadgen_core::protocol::{Cause, Fault, Phase};
 

@@ -105,6 +105,7 @@ impl Target for Nginx {
         Ok(Served {
             requests: counted.requests.saturating_sub(self.asked),
             connections: counted.connections.saturating_sub(1),
+            ..counted
         })
     }
 }
@@ -126,6 +127,7 @@ fn parse(answer: &str) -> Option<Served> {
     let requests = numbers.nth(2)?;
     Some(Served {
         requests,
+        misses: 0,
         connections,
     })
 }

@@ -155,6 +155,7 @@ impl Target for Server {
         let open = count(&stats, "curr_connections")?;
         Ok(Served {
             requests: count(&stats, "cmd_get")? + count(&stats, "cmd_set")?,
+            misses: count(&stats, "get_misses")?,
             connections: open.saturating_sub(self.idle_connections),
         })
     }

@@ -51,7 +51,7 @@ impl Version {
 
     /// Where its jars are.
     #[track_caller]
-    fn jars(self) -> PathBuf {
+    pub(crate) fn jars(self) -> PathBuf {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let root = set("LOADGEN_KAFKA_DIR").map(PathBuf::from).or_else(|| {
             let cache = set("XDG_CACHE_HOME").map(PathBuf::from);

@@ -1,0 +1,284 @@
+//! What the fetch sessions of one worker and its workload share.
+//!
+//! It belongs to one thread. Lists of claims are kept to be used again: a fetch allocates nothing.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::ConsumeRules;
+use super::cursors::Claim;
+use crate::tables;
+use crate::walk::Counts;
+
+/// Counts that core has no place for, and what each fetch in flight reads.
+#[derive(Debug)]
+pub struct Local {
+    /// What the run goes by.
+    pub rules: Arc<ConsumeRules>,
+    claims: RefCell<Vec<Vec<Claim>>>,
+    free: RefCell<Vec<u32>>,
+    sums: Cell<Sums>,
+    errors: RefCell<BTreeMap<i16, u64>>,
+    /// The version of Fetch that is spoken.
+    pub version: Cell<i16>,
+    /// The run sends nothing new.
+    pub draining: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    batches: u64,
+    batch_bytes: u64,
+    partial_bytes: u64,
+    aborted_records: u64,
+    control_batches: u64,
+    missing_offsets: u64,
+    inexact_records: u64,
+    empty_partitions: u64,
+    throttled: u64,
+    throttle_ms: u64,
+    jumps: u64,
+    jumped_offsets: u64,
+    given_up: u64,
+}
+
+impl Local {
+    /// For one worker.
+    #[must_use]
+    pub fn shared(rules: Arc<ConsumeRules>) -> Rc<Self> {
+        Rc::new(Self {
+            rules,
+            claims: RefCell::default(),
+            free: RefCell::default(),
+            sums: Cell::default(),
+            errors: RefCell::default(),
+            version: Cell::new(0),
+            draining: Cell::new(false),
+        })
+    }
+
+    fn sum(&self, add: impl FnOnce(&mut Sums)) {
+        let mut sums = self.sums.get();
+        add(&mut sums);
+        self.sums.set(sums);
+    }
+
+    /// Fills a list with `fill` and keeps it; its place, unless nothing was filled in.
+    pub fn keep(&self, fill: impl FnOnce(&mut Vec<Claim>)) -> Option<u32> {
+        let mut claims = self.claims.borrow_mut();
+        let at = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            claims.push(Vec::new());
+            (claims.len() - 1) as u32
+        });
+        let list = &mut claims[at as usize];
+        list.clear();
+        fill(list);
+        if list.is_empty() {
+            self.free.borrow_mut().push(at);
+            return None;
+        }
+        Some(at)
+    }
+
+    /// What the fetch at `place` reads.
+    pub fn with<T>(&self, place: u32, look: impl FnOnce(&[Claim]) -> T) -> T {
+        let claims = self.claims.borrow();
+        look(claims.get(place as usize).map_or(&[], Vec::as_slice))
+    }
+
+    /// The fetch at `place` is over; claims of it that nobody answered are free again.
+    pub fn over(&self, place: u32, answered: impl Fn(&Claim) -> bool) {
+        self.with(place, |claims| {
+            for claim in claims.iter().filter(|claim| !answered(claim)) {
+                self.rules.cursors.release(claim);
+            }
+        });
+        if let Some(list) = self.claims.borrow_mut().get_mut(place as usize) {
+            list.clear();
+        }
+        self.free.borrow_mut().push(place);
+    }
+
+    /// A partition's part of a reply.
+    pub fn counted(&self, counts: &Counts) {
+        self.sum(|s| {
+            s.batches += counts.batches;
+            s.batch_bytes += counts.batch_bytes;
+            s.partial_bytes += counts.partial_bytes;
+            s.aborted_records += counts.aborted_records;
+            s.control_batches += counts.control_batches;
+            s.missing_offsets += counts.missing_offsets;
+            s.inexact_records += counts.inexact_records;
+            s.empty_partitions += u64::from(counts.batches == 0);
+        });
+    }
+
+    /// The broker wanted nothing for so long.
+    pub fn throttled(&self, ms: u64) {
+        self.sum(|s| {
+            s.throttled += 1;
+            s.throttle_ms += ms;
+        });
+    }
+
+    /// Reading went on `offsets` further, because the log begins there now.
+    #[cold]
+    pub fn jumped(&self, offsets: u64) {
+        self.sum(|s| {
+            s.jumps += 1;
+            s.jumped_offsets += offsets;
+        });
+    }
+
+    /// A partition cannot be read any more.
+    #[cold]
+    pub fn gave_up(&self) {
+        self.sum(|s| s.given_up += 1);
+    }
+
+    /// A partition, or a whole reply, was answered with an error.
+    #[cold]
+    pub fn error(&self, code: i16) {
+        *self.errors.borrow_mut().entry(code).or_default() += 1;
+    }
+
+    /// The counts, for [`sum`].
+    #[must_use]
+    pub fn details(&self) -> Value {
+        let s = self.sums.get();
+        let errors = self.errors.borrow();
+        let rows = errors.iter().map(|(code, count)| json!([code, count]));
+        json!({
+            "version": self.version.get(),
+            "batches": s.batches,
+            "batch_bytes": s.batch_bytes,
+            "partial_bytes": s.partial_bytes,
+            "empty_partitions": s.empty_partitions,
+            "aborted_records": s.aborted_records,
+            "control_batches": s.control_batches,
+            "missing_offsets": s.missing_offsets,
+            "inexact_records": s.inexact_records,
+            "throttled": s.throttled,
+            "throttle_ms": s.throttle_ms,
+            "jumps": s.jumps,
+            "jumped_offsets": s.jumped_offsets,
+            "given_up": s.given_up,
+            "errors": rows.collect::<Value>(),
+        })
+    }
+}
+
+/// Code, weight, the count it looks at, unit, hint.
+const FINDINGS: [(&str, &str, &str, &str, &str); 6] = [
+    (
+        "kafka.partition_errors",
+        "doubt",
+        "partition_errors",
+        "partitions",
+        "brokers answered for partitions with errors; protocol_details.consume.errors counts them by \
+         code",
+    ),
+    (
+        "kafka.given_up",
+        "invalid",
+        "given_up",
+        "partitions",
+        "the offset to read at is behind the end of the log: it was cut, and reading there ended",
+    ),
+    (
+        "kafka.offset_gap",
+        "doubt",
+        "jumped_offsets",
+        "offsets",
+        "the log begins later than where reading was: retention was faster than this run",
+    ),
+    (
+        "kafka.missing_offsets",
+        "note",
+        "missing_offsets",
+        "offsets",
+        "batches that came have offsets between them that nothing has: a compacted topic, or markers \
+         that were cleaned; in any other topic, records are missing",
+    ),
+    (
+        "kafka.inexact_records",
+        "doubt",
+        "inexact_records",
+        "records",
+        "reading began inside batches with holes, where only --verify records can tell how many records \
+         there are",
+    ),
+    (
+        "kafka.throttled",
+        "doubt",
+        "throttle_ms",
+        "ms",
+        "brokers held replies back to keep a quota (consumer_byte_rate, request_percentage)",
+    ),
+];
+
+/// What all workers counted, and what there is to find in it.
+#[must_use]
+pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
+    let count = |name: &str| -> u64 { workers.iter().filter_map(|w| w[name].as_u64()).sum() };
+    let mut errors: BTreeMap<i64, u64> = BTreeMap::new();
+    for row in workers
+        .iter()
+        .filter_map(|w| w["errors"].as_array())
+        .flatten()
+    {
+        if let Some((code, count)) = row[0].as_i64().zip(row[1].as_u64()) {
+            *errors.entry(code).or_default() += count;
+        }
+    }
+    let partition_errors: u64 = errors.values().sum();
+    let mut findings = Vec::new();
+    for (code, weight, name, unit, hint) in FINDINGS {
+        let actual = match name {
+            "partition_errors" => partition_errors,
+            name => count(name),
+        };
+        if actual > 0 {
+            findings.push(json!({
+                "code": code,
+                "weight": weight,
+                "actual": actual as f64,
+                "limit": 0.0,
+                "unit": unit,
+                "hint": hint,
+            }));
+        }
+    }
+    let name = |code: i64| tables::name_of(i16::try_from(code).unwrap_or(-1));
+    let error_rows: Vec<Value> = errors
+        .iter()
+        .map(|(code, count)| json!({"code": code, "name": name(*code), "count": count}))
+        .collect();
+    let mut all = Map::new();
+    let versions = workers.iter().filter_map(|w| w["version"].as_i64());
+    all.insert("fetch_version".into(), json!(versions.max()));
+    for name in [
+        "batches",
+        "batch_bytes",
+        "partial_bytes",
+        "empty_partitions",
+        "aborted_records",
+        "control_batches",
+        "missing_offsets",
+        "inexact_records",
+        "throttled",
+        "throttle_ms",
+        "jumps",
+        "jumped_offsets",
+    ] {
+        all.insert(name.into(), json!(count(name)));
+    }
+    all.insert("leader_moves".into(), json!(rules.topic.moves()));
+    all.insert("errors".into(), json!(error_rows));
+    all.insert("partitions".into(), rules.cursors.rows(&rules.topic));
+    json!({"consume": all, "findings": findings})
+}

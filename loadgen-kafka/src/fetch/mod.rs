@@ -1,0 +1,173 @@
+//! Reading a topic: what a run goes by, and the library's way in.
+//!
+//! `cursors` is where reading is, `workload` says what to fetch next, `session` is one connection,
+//! `local` what both share within a worker.
+
+pub mod cursors;
+pub mod local;
+pub mod session;
+#[cfg(test)]
+mod tests;
+pub mod workload;
+
+use std::sync::Arc;
+
+use loadgen_core::protocol::Tables;
+use loadgen_core::workload::{Route, Scenario};
+use serde_json::Value;
+
+use crate::cluster::Topic;
+use crate::greeting::GreetingRules;
+use crate::plan::consume_document;
+use crate::spec::{ConsumeSpec, Isolation};
+use crate::wire::fetch::Common;
+use crate::{tables, walk};
+use cursors::Cursors;
+use local::Local;
+use workload::FetchWorkload;
+
+/// What all consumers of a run go by: constants, and the cursors they share.
+#[derive(Debug)]
+pub struct ConsumeRules {
+    /// What is read.
+    pub topic: Arc<Topic>,
+    /// Where reading is.
+    pub cursors: Cursors,
+    /// Fetches in flight at each route, all workers together.
+    pub slots: Vec<u32>,
+    /// How connections begin.
+    pub greeting: Arc<GreetingRules>,
+    /// What all requests have in common.
+    pub common: Common,
+    /// How deep to look.
+    pub walk: walk::Rules,
+    /// Payload bytes of every record, where somebody knows.
+    pub record_bytes: Option<u32>,
+    /// Values begin with the tick at which they were sent.
+    pub stamps: bool,
+}
+
+/// What a run reads, with all that the cluster said.
+#[derive(Debug)]
+pub struct ConsumePlan {
+    /// What was asked for.
+    pub spec: ConsumeSpec,
+    /// The partitions of the run.
+    pub topic: Arc<Topic>,
+    /// A route for each broker, in the topic's order.
+    pub routes: Vec<Route>,
+    /// The first offset of each partition, by position.
+    pub starts: Vec<i64>,
+    /// The one behind the last.
+    pub ends: Vec<i64>,
+    /// Fetches in flight at each route: connections × depth.
+    pub slots: Vec<u32>,
+    /// Seed of the nonces.
+    pub seed: u64,
+}
+
+impl ConsumePlan {
+    /// The constants of the run.
+    #[must_use]
+    pub fn rules(self, stamps: bool) -> ConsumeRules {
+        let Self {
+            spec,
+            topic,
+            starts,
+            ends,
+            slots,
+            seed,
+            ..
+        } = self;
+        // In a replay nobody has to wait for a cursor.
+        let leads = |route: usize| {
+            let partitions = 0..topic.partitions.len();
+            partitions
+                .filter(|&at| topic.leader(at) == Some(route))
+                .count()
+        };
+        let needed = slots.iter().enumerate().filter_map(|(route, &slots)| {
+            let partitions = leads(route);
+            (partitions > 0).then(|| (slots as usize).div_ceil(partitions))
+        });
+        let copies = needed.max().unwrap_or(1);
+        ConsumeRules {
+            cursors: Cursors::new(starts, ends, spec.until, copies, spec.records),
+            slots,
+            greeting: Arc::new(GreetingRules {
+                client_id: spec.cluster.client_id.clone(),
+                sasl: spec.cluster.sasl.clone(),
+                seed,
+            }),
+            common: Common {
+                client_id: spec.cluster.client_id,
+                topic: spec.topic,
+                max_wait_ms: spec.max_wait_ms,
+                min_bytes: spec.min_bytes,
+                max_bytes: spec.fetch_max_bytes,
+                partition_max_bytes: spec.partition_max_bytes,
+                read_committed: spec.isolation == Isolation::ReadCommitted,
+            },
+            walk: walk::Rules {
+                depth: spec.depth,
+                isolation: spec.isolation,
+            },
+            record_bytes: spec.seeded_record_bytes,
+            topic,
+            stamps,
+        }
+    }
+}
+
+/// A whole run's reading.
+#[derive(Clone, Debug)]
+pub struct ConsumeScenario {
+    rules: Arc<ConsumeRules>,
+    routes: Vec<Route>,
+    document: Value,
+    tables: Arc<Tables>,
+}
+
+impl ConsumeScenario {
+    /// Lays out what the plan says.
+    #[must_use]
+    pub fn new(plan: ConsumePlan) -> Self {
+        let (routes, document) = (plan.routes.clone(), consume_document(&plan.spec));
+        Self {
+            rules: Arc::new(plan.rules(false)),
+            routes,
+            document,
+            tables: Arc::new(tables::tables()),
+        }
+    }
+
+    /// What its consumers go by.
+    #[must_use]
+    pub fn rules(&self) -> &ConsumeRules {
+        &self.rules
+    }
+}
+
+impl Scenario for ConsumeScenario {
+    type Workload = FetchWorkload;
+
+    fn tables(&self) -> Arc<Tables> {
+        Arc::clone(&self.tables)
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        self.routes.clone()
+    }
+
+    fn workload(&self, _worker: usize, _workers: usize) -> FetchWorkload {
+        FetchWorkload::new(Local::shared(Arc::clone(&self.rules)))
+    }
+
+    fn plan(&self) -> Value {
+        self.document.clone()
+    }
+
+    fn details(&self, workers: Vec<Value>) -> Value {
+        local::sum(&workers, &self.rules)
+    }
+}
