@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use self::control::ROWS_MAX;
 use self::control::{Control, View};
 use crate::engine::{Client, EngineOptions};
 use crate::host;
-use crate::results::{Caption, Document};
+use crate::results::{Caption, Document, Interval};
 use crate::workload::Scenario;
 
 /// Everything about a run that is not the protocol's.
@@ -56,6 +57,8 @@ impl std::error::Error for StartError {}
 pub struct Snapshot {
     /// `connect`, `warmup`, `measure`, `drain` or `over`.
     pub phase: &'static str,
+    /// When the measured window began, ns since 1970; `None` before it is known.
+    pub begin_unix_ns: Option<u64>,
     /// Time in this phase.
     pub elapsed: Duration,
     /// Planned length of the phase, where there is one.
@@ -90,6 +93,13 @@ impl Handle {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.view.snapshot()
+    }
+
+    /// Intervals of the window that were finished since the last call, in order, as the document
+    /// will have them. Whoever asks less often than every [`ROWS_MAX`] of them misses the oldest.
+    #[must_use]
+    pub fn intervals(&self) -> Vec<Interval> {
+        self.view.take_rows()
     }
 
     /// Asks it to stop sending; what is in flight is waited for, a second at the most, and the

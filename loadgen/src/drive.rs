@@ -23,11 +23,22 @@ pub(crate) fn signals() -> Result<Signals, Failure> {
 
 /// Waits for the end of the run; the first signal asks it to end early.
 pub(crate) fn to_end(handle: Handle, signals: &Signals, quiet: bool) -> Document {
+    watched(handle, signals, quiet, |_| false)
+}
+
+/// The same, where somebody looks on: `ends` is asked a few times a second whether that is enough.
+pub(crate) fn watched(
+    handle: Handle,
+    signals: &Signals,
+    quiet: bool,
+    mut ends: impl FnMut(&Handle) -> bool,
+) -> Document {
     let progress = Progress::new(quiet);
     let begun = Instant::now();
     let mut stopped = false;
     while !handle.is_finished() {
-        if signals.asked() && !stopped {
+        let enough = ends(&handle) || signals.asked();
+        if enough && !stopped {
             stopped = true;
             handle.stop();
         }

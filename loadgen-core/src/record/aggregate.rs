@@ -87,7 +87,9 @@ pub struct IntervalSum {
     pub counts: Counts,
     /// Requests that ended in it without a reply; they count at their age below.
     pub censored: u64,
-    /// Median, 99th percentile and maximum response time, ns; `None` when nothing ended.
+    /// Mean response time, ns; `None` when nothing ended.
+    pub mean_ns: Option<f64>,
+    /// Median, 99th percentile and maximum of the same.
     pub response_ns: Option<[u64; 3]>,
 }
 
@@ -258,6 +260,7 @@ impl Aggregate {
                     end: set.end,
                     counts: Counts::default(),
                     censored: 0,
+                    mean_ns: None,
                     response_ns: None,
                 },
                 response: sum_histogram(),
@@ -284,6 +287,7 @@ impl Aggregate {
         self.first_pending += 1;
         if !response.is_empty() {
             let at = |q| response.value_at_quantile(q);
+            sum.mean_ns = Some(response.mean());
             sum.response_ns = Some([at(0.5), at(0.99), response.max()]);
         }
         if self.intervals.len() < self.intervals_max {

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::interval::Interval;
+
 /// The value of [`Document::schema`].
 pub const SCHEMA: &str = "loadgen.result/1";
 
@@ -554,30 +556,6 @@ pub struct WorkerRow {
     pub gave_up: bool,
     /// Why it could not work to the end; `null` when it could.
     pub broken: Option<String>,
-}
-
-/// One interval of the window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Interval {
-    /// Its end, seconds from the start of the window.
-    pub t_s: f64,
-    /// How long it was.
-    pub duration_ns: u64,
-    /// Replies in it.
-    pub completed: u64,
-    /// Failures in it.
-    pub failed: u64,
-    /// Application bytes received in it.
-    pub payload_rx_bytes: Option<u64>,
-    /// Requests in the three numbers below that ended without a reply: they count at their age, so
-    /// that the true values are at least those.
-    pub censored: u64,
-    /// Median response time of the requests that ended in it.
-    pub p50_ns: Option<u64>,
-    /// 99th percentile of the same.
-    pub p99_ns: Option<u64>,
-    /// Largest of the same.
-    pub max_ns: Option<u64>,
 }
 
 /// A histogram, whole.

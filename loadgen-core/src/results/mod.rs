@@ -7,6 +7,7 @@ mod assemble;
 mod distribution;
 pub mod document;
 pub mod findings;
+mod interval;
 mod outcome;
 mod paths;
 pub mod require;
@@ -19,9 +20,11 @@ mod verdict;
 pub use assemble::assemble;
 pub use distribution::{decode, histogram};
 pub use document::*;
+pub use interval::Interval;
 pub use outcome::{Caption, Machine, Outcome};
 pub use paths::{numeric_paths, schema, summary_values, value_at};
 pub use rfc3339::rfc3339;
+pub(crate) use rows::interval;
 pub use verdict::{exit, verdict};
 
 /// Judges `document` anew: core's findings, the requirements it carries, the verdict.

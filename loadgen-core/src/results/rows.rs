@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::distribution::{blob, of_histogram};
 use super::document::*;
+use super::interval::Interval;
 use super::outcome::Machine;
 use crate::engine::{ConnectionCounts, WorkerEnd};
 use crate::host::cpus::format_list;
 use crate::protocol::Tables;
-use crate::record::{Aggregate, ErrorTable, WorkerSum, sum_histogram};
+use crate::record::{Aggregate, ErrorTable, IntervalSum, WorkerSum, sum_histogram};
 use crate::time::Tick;
 use crate::workload::Route;
 
@@ -218,23 +219,27 @@ impl Spread {
 }
 
 pub(super) fn intervals(sum: &Aggregate, begin: Tick) -> Vec<Interval> {
-    sum.intervals
-        .iter()
-        .map(|interval| {
-            let counts = &interval.counts;
-            Interval {
-                t_s: interval.end.since(begin) as f64 / 1e9,
-                duration_ns: interval.end.since(interval.start),
-                completed: counts.completed,
-                failed: counts.failed,
-                payload_rx_bytes: (!counts.payload_rx_unknown).then_some(counts.payload_rx_bytes),
-                censored: interval.censored,
-                p50_ns: interval.response_ns.map(|r| r[0]),
-                p99_ns: interval.response_ns.map(|r| r[1]),
-                max_ns: interval.response_ns.map(|r| r[2]),
-            }
-        })
-        .collect()
+    let rows = sum.intervals.iter();
+    rows.map(|row| interval(row, begin)).collect()
+}
+
+/// One row of the time series; `begin` is that of the window.
+pub(crate) fn interval(interval: &IntervalSum, begin: Tick) -> Interval {
+    let counts = &interval.counts;
+    Interval {
+        t_s: interval.end.since(begin) as f64 / 1e9,
+        duration_ns: interval.end.since(interval.start),
+        completed: counts.completed,
+        failed: counts.failed,
+        units: counts.units,
+        payload_rx_bytes: (!counts.payload_rx_unknown).then_some(counts.payload_rx_bytes),
+        payload_tx_bytes: counts.payload_tx_bytes,
+        censored: interval.censored,
+        mean_ns: interval.mean_ns,
+        p50_ns: interval.response_ns.map(|r| r[0]),
+        p99_ns: interval.response_ns.map(|r| r[1]),
+        max_ns: interval.response_ns.map(|r| r[2]),
+    }
 }
 
 /// Every histogram that is not empty. In a closed loop service time is response time, once.

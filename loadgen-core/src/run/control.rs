@@ -4,6 +4,7 @@
 //! them but the exchange of full and empty sets.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,7 +15,9 @@ use crate::engine::{Client, Dealt, EngineOptions, Gate, Seat, Shared, WorkerEnd,
 use crate::host::{self, Allowed, CpuSample};
 use crate::pace::Pacing;
 use crate::record::{Aggregate, Exchange, Recorder, Window};
-use crate::results::{Caption, CpuRow, Document, Machine, Outcome, RunStatus, assemble};
+use crate::results::{
+    Caption, CpuRow, Document, Interval, Machine, Outcome, RunStatus, assemble, interval,
+};
 use crate::stop::{Budget, Stop, StopFlag};
 use crate::time::{Clock, Tick, nanos};
 use crate::workload::Route;
@@ -22,10 +25,14 @@ use crate::workload::Route;
 /// The longest sleep of the control thread.
 const NAP: Duration = Duration::from_millis(50);
 
+/// Rows that wait for the holder of the handle, at most: most holders never ask.
+pub const ROWS_MAX: usize = 1024;
+
 /// What the holder of the handle sees and may do.
 #[derive(Debug)]
 pub(super) struct View {
     snapshot: Mutex<Snapshot>,
+    rows: Mutex<VecDeque<Interval>>,
     shared: Arc<Shared>,
     clock: Clock,
     interrupted: std::sync::atomic::AtomicBool,
@@ -37,6 +44,18 @@ impl View {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    pub(super) fn take_rows(&self) -> Vec<Interval> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.drain(..).collect()
+    }
+
+    fn put_rows(&self, new: impl Iterator<Item = Interval>) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.extend(new);
+        let surplus = rows.len().saturating_sub(ROWS_MAX);
+        rows.drain(..surplus);
     }
 
     pub(super) fn stop(&self) {
@@ -57,6 +76,8 @@ pub(super) struct Control {
     hands: Vec<Vec<Dealt>>,
     view: Arc<View>,
     sum: Aggregate,
+    /// Rows of `sum` that the holder of the handle was given.
+    given: usize,
     start_unix_ns: u64,
     cpu_begin: Option<CpuSample>,
     cpu_end: Option<CpuSample>,
@@ -87,6 +108,7 @@ impl Control {
                 phase: "connect",
                 ..Snapshot::default()
             }),
+            rows: Mutex::default(),
             shared,
             clock: Clock::start(),
             interrupted: std::sync::atomic::AtomicBool::new(false),
@@ -102,6 +124,7 @@ impl Control {
             cpus,
             view,
             sum: Aggregate::new(workers, nanos(engine.interval), open_loop),
+            given: 0,
             start_unix_ns: nanos(since_1970),
             engine: Arc::new(engine),
             cpu_begin: None,
@@ -203,6 +226,10 @@ impl Control {
             self.cpu_end = CpuSample::read();
         }
         self.show(now, &window);
+        let new = self.sum.intervals[self.given..].iter();
+        self.view
+            .put_rows(new.map(|row| interval(row, window.begin)));
+        self.given = self.sum.intervals.len();
         let next = [window.begin, window.end]
             .into_iter()
             .filter(|t| *t > now)
@@ -254,6 +281,8 @@ impl Control {
         let requests = self.engine.stop.requests();
         let snapshot = Snapshot {
             phase,
+            begin_unix_ns: (window.begin != Tick::NEVER)
+                .then(|| self.start_unix_ns + window.begin.0),
             elapsed: now - since,
             planned: until.map(|until| until - since),
             completed: self.sum.total.completed,

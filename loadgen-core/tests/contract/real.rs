@@ -113,6 +113,37 @@ fn a_stopped_run_is_partial_and_loses_nothing() {
     assert!(window_s < 30_000_000_000);
 }
 
+/// What is read while a run goes on is what its document has: nothing twice, nothing left out but
+/// what came after the last look.
+#[test]
+fn intervals_are_handed_out_once_and_in_order() {
+    let (address, _) = server();
+    let mut options = options(Stop::After(Duration::from_millis(600)));
+    options.engine.interval = Duration::from_millis(20);
+    let handle = start(echo(address), options).unwrap();
+    let mut rows = Vec::new();
+    while !handle.is_finished() {
+        rows.extend(handle.intervals());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    rows.extend(handle.intervals());
+    let begin_unix_ns = handle.snapshot().begin_unix_ns;
+    let document = handle.join();
+    assert!(rows.len() > 10, "{}", rows.len());
+    assert_eq!(rows, document.intervals[..rows.len()]);
+    let measure = document.phases.iter().find(|p| p.name == "measure");
+    let start_ns = measure.unwrap().start_ns;
+    assert_eq!(begin_unix_ns, Some(document.start_unix_ns + start_ns));
+    // A reply of this server is one unit.
+    assert!(rows.iter().all(|row| row.units == row.completed));
+    let busy = rows.iter().filter(|row| row.completed > 0);
+    assert!(busy.clone().count() > 0);
+    for row in busy {
+        let (mean, max) = (row.mean_ns.unwrap(), row.max_ns.unwrap());
+        assert!(mean > 0.0 && mean <= max as f64, "{row:?}");
+    }
+}
+
 #[test]
 fn a_run_inside_an_async_runtime_needs_nothing_of_it() {
     // No runtime of ours is entered: the handle is polled like any other thing.

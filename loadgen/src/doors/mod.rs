@@ -4,6 +4,7 @@
 //! never change what is measured, only what is typed and what is printed.
 
 mod getopt;
+mod kafka;
 mod memaslap;
 mod memaslap_flags;
 mod wrk;
@@ -23,6 +24,10 @@ pub(crate) enum Door {
     Wrk2,
     /// memaslap, which Debian calls memcaslap.
     Memaslap,
+    /// kafka-consumer-perf-test.
+    KafkaConsumer,
+    /// kafka-producer-perf-test.
+    KafkaProducer,
 }
 
 impl Door {
@@ -32,6 +37,8 @@ impl Door {
             Self::Wrk => wrk::run(Tool::Wrk, words, typed),
             Self::Wrk2 => wrk::run(Tool::Wrk2, words, typed),
             Self::Memaslap => memaslap::run(words, typed),
+            Self::KafkaConsumer => kafka::consumer_perf(words, typed),
+            Self::KafkaProducer => kafka::producer_perf(words, typed),
         }
     }
 }
@@ -52,6 +59,10 @@ fn named(name: &str) -> Option<Door> {
         (Tool::Wrk2.name(), Door::Wrk2),
         ("memaslap", Door::Memaslap),
         ("memcaslap", Door::Memaslap),
+        (kafka::CONSUMER[0], Door::KafkaConsumer),
+        (kafka::CONSUMER[1], Door::KafkaConsumer),
+        (kafka::PRODUCER[0], Door::KafkaProducer),
+        (kafka::PRODUCER[1], Door::KafkaProducer),
     ];
     let found = doors.into_iter().find(|(known, _)| *known == name);
     found.map(|(_, door)| door)
@@ -70,6 +81,10 @@ mod tests {
         assert_eq!(found("wrk wrk2"), Some((Door::Wrk, 1)));
         assert_eq!(found("loadgen memaslap -B"), Some((Door::Memaslap, 1)));
         assert_eq!(found("./memcaslap -s h"), Some((Door::Memaslap, 2)));
+        let line = "bin/kafka-consumer-perf-test.sh --topic t";
+        assert_eq!(found(line), Some((Door::KafkaConsumer, 2)));
+        let line = "loadgen kafka-producer-perf-test";
+        assert_eq!(found(line), Some((Door::KafkaProducer, 0)));
         assert_eq!(found("loadgen http wrk"), None);
         assert_eq!(found("loadgen"), None);
     }

@@ -4,7 +4,9 @@
 //! document could hold.
 
 mod csv;
+mod java;
 mod json;
+mod kafka_perf;
 mod memaslap;
 #[cfg(test)]
 mod tests;
@@ -13,7 +15,12 @@ pub mod units;
 mod wrk;
 
 pub use csv::csv;
+pub use java::JavaDate;
 pub use json::json;
+pub use kafka_perf::{
+    KafkaConsumerPerf, KafkaProducerPerf, KafkaWindow, KafkaWindows, KafkaWords,
+    kafka_consumer_end, kafka_consumer_header, kafka_producer_end, kafka_producer_line,
+};
 pub use memaslap::{Memaslap, memaslap, memaslap_plan};
 pub use text::text;
 pub use wrk::{Wrk, WrkDialect, wrk};

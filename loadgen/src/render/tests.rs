@@ -34,7 +34,7 @@ fn finished(outcome: Outcome) -> Document {
     document
 }
 
-fn healthy() -> Document {
+pub(super) fn healthy() -> Document {
     finished(http(false))
 }
 

@@ -213,3 +213,71 @@ fn what_memaslap_cannot_do_is_refused_with_its_code() {
     assert_eq!(ascii.code, Some(1), "its target is gone");
     assert!(ascii.stderr.contains("ASCII"), "{}", ascii.stderr);
 }
+
+/// Exit codes and streams as those of kafka-consumer-perf-test and kafka-producer-perf-test 4.2.0.
+#[test]
+fn kafkas_tools_are_refused_and_helped_as_they_do_it() {
+    let consumer = "kafka-consumer-perf-test --bootstrap-server h:1 --topic t";
+    let producer = "kafka-producer-perf-test --topic t --num-records 1 --throughput -1";
+    for (line, code, stdout, stderr) in [
+        (
+            "kafka-consumer-perf-test".to_owned(),
+            1,
+            "",
+            "This tool is used to verify the",
+        ),
+        (
+            "kafka-consumer-perf-test --help".to_owned(),
+            1,
+            "",
+            "This tool is used to verify the",
+        ),
+        (
+            "kafka-consumer-perf-test --version".to_owned(),
+            0,
+            "kafka-consumer-perf-test by loadgen",
+            "",
+        ),
+        (
+            format!("{consumer} --messages 1 --unknown"),
+            1,
+            "",
+            "unknown is not a recognized option\nThis tool",
+        ),
+        (
+            format!("{consumer} --messages x"),
+            1,
+            "",
+            "Cannot parse argument 'x' of option messages\n",
+        ),
+        (
+            "kafka-producer-perf-test".to_owned(),
+            0,
+            "usage: kafka-producer-perf-test",
+            "",
+        ),
+        (
+            "kafka-producer-perf-test -h".to_owned(),
+            1,
+            "usage: kafka-producer-perf-test",
+            "",
+        ),
+        (
+            producer.to_owned(),
+            1,
+            "",
+            "usage: kafka-producer-perf-test",
+        ),
+    ] {
+        let left = loadgen(&line);
+        assert_eq!(left.code, Some(code), "{line}: {}", left.stderr);
+        for (text, begin) in [(&left.stdout, stdout), (&left.stderr, stderr)] {
+            assert!(text.starts_with(begin), "{line}: {text}");
+            assert_eq!(text.is_empty(), begin.is_empty(), "{line}: {text}");
+        }
+    }
+    let missing = loadgen(producer).stderr;
+    let last = missing.lines().last().unwrap();
+    let said = "kafka-producer-perf-test: error: one of the arguments --record-size ";
+    assert!(last.starts_with(said), "{missing}");
+}
