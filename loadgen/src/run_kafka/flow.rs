@@ -4,19 +4,22 @@
 //! Subcommands and doors come through here. Nothing here may judge what was typed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use loadgen_core::engine::{Native, shares};
 use loadgen_core::host;
+use loadgen_core::pace::Pacing;
 use loadgen_core::results::Document;
 use loadgen_core::run::{Handle, Options, start_client};
+use loadgen_core::stop::Stop;
 use loadgen_core::workload::Route;
 use loadgen_kafka::cluster::Topic;
 use loadgen_kafka::control::{Control, ControlError, Offset, Watcher};
 use loadgen_kafka::fetch::{ConsumePlan, ConsumeScenario};
-use loadgen_kafka::plan;
-use loadgen_kafka::reconcile;
-use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec, Isolation, Until};
+use loadgen_kafka::plan::{self, NewTopic};
+use loadgen_kafka::produce::{ProducePlan, ProduceScenario};
+use loadgen_kafka::reconcile::{self, Growth, Writing};
+use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec, Depth, Isolation, ProduceSpec, Until};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -39,12 +42,25 @@ impl Found {
         Self::with(control, topic)
     }
 
-    /// The same, where a connection is there; a topic that was just made is waited for.
-    pub(super) fn with(mut control: Control, name: &str) -> Result<Self, Failure> {
+    /// The same, where a connection is there.
+    pub(super) fn with(control: Control, name: &str) -> Result<Self, Failure> {
+        Self::wait(control, name, false)
+    }
+
+    /// The same of a topic that was just made: brokers hear of it one after the other.
+    fn made(control: Control, name: &str) -> Result<Self, Failure> {
+        Self::wait(control, name, true)
+    }
+
+    fn wait(mut control: Control, name: &str, made: bool) -> Result<Self, Failure> {
         let deadline = Instant::now() + LEADERS_PATIENCE;
         loop {
             let topic = control.topic(name).map_err(failure)?;
             let Some(topic) = topic else {
+                if made && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(50));
+                    continue;
+                }
                 return Err(Failure::target(format!(
                     "the cluster has no topic {name}: loadgen kafka seed --create makes one"
                 )));
@@ -167,11 +183,103 @@ pub(crate) fn consume(
     let mut document = to_end(handle);
     drop(watcher);
     reconcile::put(&mut document, "settings", settings);
-    if spec.until == Until::End
-        && spec.records.is_none()
-        && spec.depth > loadgen_kafka::spec::Depth::None
-    {
+    if spec.until == Until::End && spec.records.is_none() && spec.depth > Depth::None {
         reconcile::read_to_end(&mut document, offsets);
     }
     Ok(document)
+}
+
+/// What a run writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Writes<'a> {
+    pub(crate) spec: &'a ProduceSpec,
+    /// Records of the whole run.
+    pub(crate) records: Option<u64>,
+    /// A topic to be made first.
+    pub(crate) create: Option<&'a NewTopic>,
+}
+
+/// Writes what `writes` says. A rate in `options` is one of records, and becomes one of batches.
+///
+/// # Errors
+/// Why there was no run.
+pub(crate) fn produce(
+    writes: Writes<'_>,
+    mut options: Options,
+    to_end: impl FnOnce(Handle) -> Document,
+) -> Result<Document, Failure> {
+    let spec = writes.spec;
+    let mut found = match writes.create {
+        None => Found::ask(&spec.cluster, &spec.topic)?,
+        Some(new) => {
+            let mut control = Control::open(&spec.cluster, PATIENCE).map_err(failure)?;
+            if !control.create_topic(new).map_err(failure)? {
+                return Err(Failure::target(format!(
+                    "--create: the cluster has a topic {} already",
+                    new.name
+                )));
+            }
+            Found::made(control, &spec.topic)?
+        }
+    };
+    found.narrow(&spec.partitions)?;
+    let settings = found.settings();
+    let before = ends(&mut found.control, &found.topic);
+    let places = found.places(&mut options)?;
+    let topic = Arc::new(found.topic);
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let plan = ProducePlan {
+        spec: spec.clone(),
+        topic: Arc::clone(&topic),
+        routes: places.routes,
+        records: writes.records,
+        unix_ms_at_zero: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
+    };
+    let scenario = ProduceScenario::new(plan);
+    let scenario = Arc::new(scenario.map_err(|error| Failure::usage(error.detail))?);
+    let batch_records = u64::from(scenario.rules().template(false).records);
+    if let Some(batches) = scenario.rules().batches() {
+        options.engine.stop = Stop::Requests(batches);
+    }
+    if let Pacing::Open { rate_per_s, .. } = &mut options.engine.pacing {
+        *rate_per_s /= batch_records as f64;
+    }
+    let watcher = Watcher::start(found.control, Arc::clone(&topic));
+    let handle = start_client(Arc::new(Native(scenario)), options)?;
+    let mut document = to_end(handle);
+    let after = watcher.stop().map_or_else(
+        || Err("the leaders' watcher broke".to_owned()),
+        |mut control| ends(&mut control, &topic),
+    );
+    reconcile::put(&mut document, "settings", settings);
+    let growth = before.and_then(|before| Ok(growth(&topic, &before, &after?)));
+    let writing = Writing {
+        acks: spec.acks,
+        batch_records,
+        growth: growth.as_deref().map_err(String::as_str),
+    };
+    reconcile::written(&mut document, &writing);
+    Ok(document)
+}
+
+/// The ends of the logs; why nobody knows them.
+fn ends(control: &mut Control, topic: &Topic) -> Result<Vec<i64>, String> {
+    let ends = control.offsets(topic, Offset::Latest, Isolation::ReadUncommitted);
+    ends.map_err(|error| error.text)
+}
+
+fn growth(topic: &Topic, before: &[i64], after: &[i64]) -> Vec<Growth> {
+    let both = before.iter().zip(after);
+    topic
+        .partitions
+        .iter()
+        .zip(both)
+        .map(|(partition, (&before, &after))| Growth {
+            partition: partition.index,
+            before,
+            after,
+        })
+        .collect()
 }
