@@ -16,6 +16,7 @@ pub mod greeting;
 pub mod plan;
 pub mod reconcile;
 mod sasl;
+pub mod sim;
 pub mod spec;
 pub mod tables;
 pub mod target;
