@@ -142,7 +142,12 @@ fn wanted(version: i16, isolation: Isolation, partitions: &[i32]) -> FetchReques
 #[test]
 fn records_of_several_partitions_are_counted_at_every_version_and_depth() {
     for version in VERSIONS {
-        for depth in Depth::ALL {
+        // What depth changes does not depend on the version.
+        let with_all = version == 4 || version == 12;
+        let depths = Depth::ALL
+            .into_iter()
+            .filter(|depth| with_all || *depth == Depth::Records);
+        for depth in depths {
             let setup = Setup {
                 depth,
                 until: if depth == Depth::None {
@@ -207,7 +212,7 @@ fn nothing_is_nothing_whether_it_is_null_empty_or_missing() {
 
 #[test]
 fn a_batch_that_was_cut_is_counted_as_bytes_only() {
-    for version in [4, 11, 12] {
+    for version in [4, 12] {
         for depth in [Depth::Headers, Depth::Crc, Depth::Records] {
             let setup = Setup {
                 depth,
