@@ -16,6 +16,8 @@ pub mod workload;
 
 pub mod address;
 
+pub mod plan;
+
 pub mod pace;
 
 pub mod stop;

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use loadgen_core::address;
 use loadgen_core::buffer::Region;
 use loadgen_core::host;
+pub use loadgen_core::plan::PlanError;
+use loadgen_core::plan::refuse;
 use loadgen_core::workload::{Endpoint, Route, RouteId};
 use serde_json::{Value, json};
 
@@ -84,29 +86,6 @@ pub struct HttpSpec {
     pub connect_to: Option<String>,
     /// The unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
-}
-
-/// Why a spec cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlanError {
-    /// What was asked makes no sense; the sentence names the flag and the value.
-    Refused(String),
-    /// A name has no address, so the target cannot be reached.
-    Unresolved(String),
-}
-
-impl std::fmt::Display for PlanError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(text) | Self::Unresolved(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {}
-
-fn refuse<T>(text: impl Into<String>) -> Result<T, PlanError> {
-    Err(PlanError::Refused(text.into()))
 }
 
 /// One kind of request: a URL and everything that is sent to it.
@@ -424,7 +403,7 @@ fn diverted(spec: &HttpSpec) -> Result<Option<Vec<Endpoint>>, PlanError> {
 }
 
 fn look_up(what: &str, host: &str, port: u16) -> Result<Vec<Endpoint>, PlanError> {
-    address::look_up(host, port).map_err(|why| PlanError::Unresolved(format!("{what}: {why}")))
+    address::look_up(host, port).map_err(|why| PlanError::Target(format!("{what}: {why}")))
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ fn connections_may_be_diverted() {
     let mut spec = spec(&["http://no-such-name.invalid/"]);
     assert!(matches!(
         HttpPlan::new(spec.clone()),
-        Err(PlanError::Unresolved(_))
+        Err(PlanError::Target(_))
     ));
     spec.connect_to = Some("127.0.0.1:81".to_owned());
     let plan = HttpPlan::new(spec.clone()).unwrap();

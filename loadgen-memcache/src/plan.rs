@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use loadgen_core::address;
+pub use loadgen_core::plan::PlanError;
+use loadgen_core::plan::refuse;
 use loadgen_core::workload::{Random, Route};
 use serde_json::{Value, json};
 
@@ -38,30 +40,7 @@ pub const WATCHED_KEYS_MAX: u64 = 1 << 20;
 /// The longest user and the longest password (RFC 4616 section 2).
 pub const CREDENTIAL_BYTES_MAX: usize = 255;
 
-/// Why a spec cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlanError {
-    /// What was asked makes no sense; the sentence names the flag and the value.
-    Refused(String),
-    /// A name has no address, so the target cannot be reached.
-    Unresolved(String),
-}
-
-impl std::fmt::Display for PlanError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(text) | Self::Unresolved(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {}
-
 type Checked = Result<(), PlanError>;
-
-fn refuse<T>(text: impl Into<String>) -> Result<T, PlanError> {
-    Err(PlanError::Refused(text.into()))
-}
 
 /// What will be done.
 #[derive(Clone, Debug)]
@@ -271,7 +250,7 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
             return refuse(format!("{what}: give each server once"));
         }
         let endpoints = address::look_up(&host, port)
-            .map_err(|why| PlanError::Unresolved(format!("{what}: {why}")))?;
+            .map_err(|why| PlanError::Target(format!("{what}: {why}")))?;
         routes.push(Route {
             name,
             endpoints,

@@ -42,7 +42,7 @@ fn a_name_without_an_address_is_no_usage_error() {
     let mut spec = spec();
     spec.servers = vec!["no-such-host.invalid".into()];
     let error = MemcachePlan::new(spec).unwrap_err();
-    assert!(matches!(error, PlanError::Unresolved(_)));
+    assert!(matches!(error, PlanError::Target(_)));
     assert!(error.to_string().contains("no-such-host.invalid"));
 }
 

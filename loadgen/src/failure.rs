@@ -3,6 +3,7 @@
 //! The codes of a run that took place come from its document. Nothing here may print.
 
 use loadgen_core::cli::UsageError;
+use loadgen_core::plan::PlanError;
 use loadgen_core::results::exit;
 use loadgen_core::run::StartError;
 
@@ -57,32 +58,11 @@ impl From<StartError> for Failure {
     }
 }
 
-impl From<loadgen_http::PlanError> for Failure {
-    fn from(error: loadgen_http::PlanError) -> Self {
-        use loadgen_http::PlanError::{Refused, Unresolved};
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
         match error {
-            Refused(text) => Self::usage(text),
-            Unresolved(text) => Self::target(text),
-        }
-    }
-}
-
-impl From<loadgen_memcache::PlanError> for Failure {
-    fn from(error: loadgen_memcache::PlanError) -> Self {
-        use loadgen_memcache::PlanError::{Refused, Unresolved};
-        match error {
-            Refused(text) => Self::usage(text),
-            Unresolved(text) => Self::target(text),
-        }
-    }
-}
-
-impl From<loadgen_kafka::PlanError> for Failure {
-    fn from(error: loadgen_kafka::PlanError) -> Self {
-        use loadgen_kafka::PlanError::{Refused, Target};
-        match error {
-            Refused(text) => Self::usage(text),
-            Target(text) => Self::target(text),
+            PlanError::Refused(text) => Self::usage(text),
+            PlanError::Target(text) => Self::target(text),
         }
     }
 }

@@ -12,6 +12,8 @@ mod tests;
 use std::collections::BTreeSet;
 
 use loadgen_core::address;
+pub use loadgen_core::plan::PlanError;
+use loadgen_core::plan::refuse;
 
 use crate::cluster::Topic;
 use crate::spec::{ClusterSpec, Depth};
@@ -37,30 +39,7 @@ pub const RECORD_BYTES_MAX: u32 = 100 * 1024 * 1024;
 /// The most headers of a record.
 pub const HEADERS_MAX: usize = 1000;
 
-/// Why a spec cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlanError {
-    /// What was asked makes no sense; the sentence names the flag and the value.
-    Refused(String),
-    /// The cluster has not what was asked for: no such partition, no record, no leader.
-    Target(String),
-}
-
-impl std::fmt::Display for PlanError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(text) | Self::Target(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for PlanError {}
-
 type Checked = Result<(), PlanError>;
-
-fn refuse<T>(text: impl Into<String>) -> Result<T, PlanError> {
-    Err(PlanError::Refused(text.into()))
-}
 
 fn target<T>(text: impl Into<String>) -> Result<T, PlanError> {
     Err(PlanError::Target(text.into()))

@@ -112,7 +112,7 @@ fn refused(url: &str, error: &PlanError) -> Refusal {
             (format!("invalid URL: {url}\n{why}"), true)
         }
         PlanError::Refused(why) => (why.clone(), true),
-        PlanError::Unresolved(why) => (format!("unable to resolve {url}\n{why}"), false),
+        PlanError::Target(why) => (format!("unable to resolve {url}\n{why}"), false),
     };
     Refusal {
         line: Some(line),

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::source::Source;
 
 /// Core's modules; each uses only those before it.
-const MODULES: [&str; 16] = [
-    "time", "buffer", "protocol", "replay", "workload", "address", "pace", "stop", "record",
-    "driver", "serve", "engine", "host", "results", "run", "cli",
+const MODULES: [&str; 17] = [
+    "time", "buffer", "protocol", "replay", "workload", "address", "plan", "pace", "stop",
+    "record", "driver", "serve", "engine", "host", "results", "run", "cli",
 ];
 
 const CORE: &str = "loadgen-core";
