@@ -108,20 +108,17 @@ impl Outbox {
 
     /// Appends a region: small ones are copied, those with a file are referenced.
     pub fn put_region(&mut self, region: &Region) {
-        if region.file.is_some() {
-            self.inserts.push(Insert {
-                after: self.copied.len(),
-                region: region.clone(),
-            });
-        } else {
-            self.copied.extend_from_slice(&region.bytes);
-        }
+        self.put_as(region, region.file.is_some());
     }
 
     /// As [`Outbox::put_region`], but regions of [`REFER_BYTES`] and more are referenced without a
     /// file too: for senders that gather.
     pub fn refer(&mut self, region: &Region) {
-        if region.bytes.len() >= REFER_BYTES {
+        self.put_as(region, region.bytes.len() >= REFER_BYTES);
+    }
+
+    fn put_as(&mut self, region: &Region, referenced: bool) {
+        if referenced {
             self.inserts.push(Insert {
                 after: self.copied.len(),
                 region: region.clone(),
