@@ -29,6 +29,12 @@ impl Stop {
         }
     }
 
+    /// When a window that begins at `begin` ends; [`Tick::NEVER`] where that shows only in the run.
+    #[must_use]
+    pub fn end(self, begin: Tick) -> Tick {
+        self.duration().map_or(Tick::NEVER, |length| begin + length)
+    }
+
     /// The requests, where their number is what ends it.
     #[must_use]
     pub const fn requests(self) -> Option<u64> {

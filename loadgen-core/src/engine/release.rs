@@ -53,11 +53,9 @@ impl Blueprint {
         if !routes[route].paced {
             return None;
         }
-        let weight = |route: &Route| match route.paced {
-            true => f64::from(route.weight.max(1)),
-            false => 0.0,
-        };
-        let share = weight(&routes[route]) / routes.iter().map(weight).sum::<f64>();
+        let weight = |route: &Route| f64::from(route.weight.max(1));
+        let paced = routes.iter().filter(|route| route.paced);
+        let share = weight(&routes[route]) / paced.map(weight).sum::<f64>();
         let phase = route as f64 / routes.len() as f64;
         Some(Self {
             arrival,
@@ -139,8 +137,8 @@ pub(super) enum Releases {
         routes: Vec<Option<Release>>,
         ready: Ready,
     },
-    /// The clock, for each connection by itself, `None` where it is not paced; the heap holds those whose next request is not
-    /// due yet.
+    /// The clock, for each connection by itself, `None` where it is not paced; the heap holds those
+    /// whose next request is not due yet.
     Pinned {
         slots: Vec<Option<Release>>,
         due: BinaryHeap<Reverse<(Tick, Slot)>>,

@@ -67,7 +67,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// Sends what has become due by itself.
     pub(super) fn release(&mut self, now: Tick) {
-        if self.follow_from < self.conns.len() {
+        if !self.following_begun {
             self.begin_following(now);
         }
         match &mut self.releases {
@@ -259,9 +259,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             match self.ask(slot) {
                 Asked::Request(request) => self.give(slot, request, sent, sent),
                 Asked::Idle => {
-                    let idle_ns = next_idle_ns(self.conns[slot].idle_ns);
-                    self.conns[slot].idle_ns = idle_ns;
-                    self.set_timer(slot, sent.after(idle_ns));
+                    self.leave_alone(slot, sent);
                     break;
                 }
                 Asked::Nothing => break,
@@ -270,9 +268,17 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.flush(slot);
     }
 
+    /// There was nothing to ask on `slot`: it is asked again after a while.
+    fn leave_alone(&mut self, slot: Slot, now: Tick) {
+        let idle_ns = next_idle_ns(self.conns[slot].idle_ns);
+        self.conns[slot].idle_ns = idle_ns;
+        self.set_timer(slot, now.after(idle_ns));
+    }
+
     #[cold]
     fn begin_following(&mut self, now: Tick) {
-        for slot in std::mem::replace(&mut self.follow_from, usize::MAX)..self.conns.len() {
+        self.following_begun = true;
+        for slot in 0..self.conns.len() {
             if !self.conns[slot].paced {
                 self.follow(slot, now);
             }
@@ -301,9 +307,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                     self.put(slot, request, sent, sent);
                 }
                 Next::Idle => {
-                    let idle_ns = next_idle_ns(self.conns[slot].idle_ns);
-                    self.conns[slot].idle_ns = idle_ns;
-                    self.set_timer(slot, sent.after(idle_ns));
+                    self.leave_alone(slot, sent);
                     break;
                 }
                 Next::Done => break,

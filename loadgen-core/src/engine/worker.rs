@@ -86,8 +86,8 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) in_flight: u64,
     /// Requests that feedback asked for and that are not sent yet.
     pub(super) owed: u64,
-    /// From this connection on, those of routes that are not paced have not begun.
-    pub(super) follow_from: usize,
+    /// The connections of routes that are not paced have had their first request.
+    pub(super) following_begun: bool,
     /// Payload bytes in the outbox.
     pub(super) carrying_bytes: u64,
     /// A route is being released: what changes meanwhile is only listed.
@@ -173,7 +173,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             window: Window::unknown(nanos(options.interval)),
             in_flight: 0,
             owed: 0,
-            follow_from: 0,
+            following_begun: false,
             carrying_bytes: 0,
             releasing: false,
             tcp: Vec::new(),
@@ -293,11 +293,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             return;
         };
         let begin = epoch + self.options.warmup;
-        let end = self
-            .options
-            .stop
-            .duration()
-            .map_or(Tick::NEVER, |length| begin + length);
+        let end = self.options.stop.end(begin);
         self.window = Window {
             epoch,
             begin,

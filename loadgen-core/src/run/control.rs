@@ -244,11 +244,7 @@ impl Control {
             return unknown;
         };
         let begin = epoch + self.engine.warmup;
-        let planned = self
-            .engine
-            .stop
-            .duration()
-            .map_or(Tick::NEVER, |length| begin + length);
+        let planned = self.engine.stop.end(begin);
         let stopped = self.view.shared.stop.raised().unwrap_or(Tick::NEVER);
         Window {
             epoch,

@@ -161,10 +161,7 @@ impl Course {
     fn plan(&mut self, epoch: Tick) {
         let options = &self.work.seat.options;
         let begin = epoch + options.warmup;
-        let end = options
-            .stop
-            .duration()
-            .map_or(Tick::NEVER, |length| begin + length);
+        let end = options.stop.end(begin);
         self.set_window(Window {
             epoch,
             begin,
