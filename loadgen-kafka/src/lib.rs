@@ -1,11 +1,12 @@
 //! The Kafka wire protocol for loadgen: consume, produce and end to end, an embedded target.
 //!
-//! The rooms: `spec` is what can be asked for, `plan` judges it, `scenario` is the library's way in,
-//! `args` the command line's. `control` asks a cluster for what a plan must know (tokio and a codec
-//! from outside, never on the hot path), `cluster` is what workers know of it and share.
-//! `session` is one connection: `greeting` begins it, `fetch` and `produce` are its two roles.
-//! `walk` looks into record batches as deep as was asked for. `wire` encodes and decodes without
-//! state, `tables` are the rows of the document. `target` is a Kafka on sockets.
+//! The rooms: `spec` is what can be asked for, `plan` judges it, `args` is the command line's way in.
+//! `control` asks a cluster for what a plan must know (blocking, with a codec from outside, never on
+//! the hot path), `cluster` is what workers know of it and share, `reconcile` holds our counts against
+//! it. `greeting` begins a connection, with `sasl`; `fetch` and `produce` are what it does then: rules,
+//! scenario, workload and session of each. `walk` looks into record batches as deep as was asked for.
+//! `wire` encodes and decodes without state, `tables` are the rows of the document, `sim` a cluster for
+//! the sim driver. `target` is a Kafka on sockets.
 
 #[cfg(feature = "cli")]
 pub mod args;
