@@ -57,7 +57,7 @@ impl Template {
         let mut value = letters(&mut random, spec.value_bytes);
         let mut number = 0_u64;
         while number < limit {
-            let before = (composer.clone(), stamps.len());
+            let before = composer.mark();
             // Each value is another one: else a codec would find the same bytes again.
             refresh(&mut random, &mut value);
             let key = spec.key_bytes.map(|bytes| key(number, bytes));
@@ -68,12 +68,11 @@ impl Template {
                 timestamp_delta_ms: 0,
             };
             let value_at = composer.push(&draft)?;
-            stamps.push(value_at as u32);
             if number > 0 && composer.plain_bytes() > spec.batch_bytes as usize {
-                composer = before.0;
-                stamps.truncate(before.1);
+                composer.back_to(before);
                 break;
             }
+            stamps.push(value_at as u32);
             number += 1;
         }
         let codec = if stamped { Codec::None } else { spec.codec };
@@ -131,7 +130,9 @@ fn key(number: u64, bytes: u32) -> Vec<u8> {
 }
 
 fn letters(random: &mut Random, bytes: u32) -> Vec<u8> {
-    (0..bytes).map(|_| b'A' + random.below(26) as u8).collect()
+    let mut letters = vec![0; bytes as usize];
+    refresh(random, &mut letters);
+    letters
 }
 
 /// Letters as the Java tool draws them, all anew.

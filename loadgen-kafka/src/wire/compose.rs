@@ -24,6 +24,15 @@ pub struct Draft<'a> {
     pub timestamp_delta_ms: i64,
 }
 
+/// What a [`Composer`] held at some moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    body_bytes: usize,
+    records: u32,
+    payload_bytes: u64,
+    delta_max_ms: i64,
+}
+
 /// Collects the records of one batch.
 #[derive(Clone, Debug, Default)]
 pub struct Composer {
@@ -45,6 +54,24 @@ impl Composer {
     pub fn clear(&mut self) {
         self.body.clear();
         (self.records, self.payload_bytes, self.delta_max_ms) = (0, 0, 0);
+    }
+
+    /// Where it stands: for [`Self::back_to`].
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            body_bytes: self.body.len(),
+            records: self.records,
+            payload_bytes: self.payload_bytes,
+            delta_max_ms: self.delta_max_ms,
+        }
+    }
+
+    /// Forgets the records since `mark`.
+    pub fn back_to(&mut self, mark: Mark) {
+        self.body.truncate(mark.body_bytes);
+        (self.records, self.payload_bytes) = (mark.records, mark.payload_bytes);
+        self.delta_max_ms = mark.delta_max_ms;
     }
 
     /// Records so far.
@@ -247,6 +274,21 @@ mod tests {
         assert_eq!(&batch[HEADER_BYTES + at[0]..][..5], b"value");
         // An empty value begins where it ends: at the count of headers.
         assert_eq!(batch[HEADER_BYTES + at[1]], 0);
+    }
+
+    #[test]
+    fn what_came_behind_a_mark_can_be_forgotten() {
+        let (mut composer, _) = three();
+        let (before, mark) = (composer.finish(Codec::None, 1).unwrap(), composer.mark());
+        let draft = Draft {
+            value: Some(&[7; 100]),
+            timestamp_delta_ms: 99,
+            ..Draft::default()
+        };
+        composer.push(&draft).unwrap();
+        composer.back_to(mark);
+        assert_eq!((composer.records(), composer.payload_bytes()), (3, 6));
+        assert_eq!(composer.finish(Codec::None, 1).unwrap(), before);
     }
 
     #[test]
