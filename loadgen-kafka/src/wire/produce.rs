@@ -7,12 +7,11 @@
 use std::ops::RangeInclusive;
 
 use super::prim::{put_compact_string, put_string, put_uvarint};
+use crate::greeting::{PRODUCE_MIN, VERSION_MAX, api};
 use crate::spec::Acks;
 
-/// The API's number.
-pub const API_KEY: i16 = 0;
-/// What is spoken here. 4.x brokers offer v0 and close the connection on it (KAFKA-18659).
-pub const VERSIONS: RangeInclusive<i16> = 3..=12;
+/// What is spoken here.
+pub const VERSIONS: RangeInclusive<i16> = PRODUCE_MIN..=VERSION_MAX;
 /// From here on lengths are varints and structures have tagged fields (KIP-482).
 pub const FLEXIBLE_FROM: i16 = 9;
 /// The first version that may carry zstd (KIP-110).
@@ -63,7 +62,7 @@ impl Frame {
     pub fn new(version: i16, common: &Common<'_>) -> Self {
         let flexible = version >= FLEXIBLE_FROM;
         let mut head = vec![0; LENGTH_BYTES];
-        head.extend_from_slice(&API_KEY.to_be_bytes());
+        head.extend_from_slice(&api::PRODUCE.to_be_bytes());
         head.extend_from_slice(&version.to_be_bytes());
         head.extend_from_slice(&[0; 4]);
         put_string(common.client_id, &mut head);
@@ -148,7 +147,7 @@ mod tests {
                 assert_eq!(bytes.get_i32() as usize, bytes.len(), "v{version}");
                 let header_version = if version >= FLEXIBLE_FROM { 2 } else { 1 };
                 let header = RequestHeader::decode(&mut bytes, header_version).unwrap();
-                assert_eq!(header.request_api_key, API_KEY);
+                assert_eq!(header.request_api_key, api::PRODUCE);
                 assert_eq!(header.request_api_version, version);
                 assert_eq!(header.correlation_id, 0x0102_0304);
                 assert_eq!(header.client_id.as_deref(), Some("us"));
