@@ -85,6 +85,15 @@ impl Topic {
         }
     }
 
+    /// How many partitions are led at `route`.
+    #[must_use]
+    pub fn leads(&self, route: usize) -> usize {
+        let partitions = 0..self.partitions.len();
+        partitions
+            .filter(|&at| self.leader(at) == Some(route))
+            .count()
+    }
+
     /// The leader's epoch; −1 where it is not known.
     #[must_use]
     #[inline]

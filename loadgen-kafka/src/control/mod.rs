@@ -125,12 +125,6 @@ impl Control {
     /// # Errors
     /// When a broker advertises a name that has no address.
     pub fn routes(&self, topic: &Topic) -> Result<Vec<Route>, ControlError> {
-        let leads = |route: usize| {
-            let partitions = 0..topic.partitions.len();
-            partitions
-                .filter(|&at| topic.leader(at) == Some(route))
-                .count()
-        };
         let route = |(route, broker): (usize, &Broker)| {
             let (host, port) = link::split(&broker.name, PORT_DEFAULT);
             let endpoints = address::look_up(&host, port).map_err(|error| {
@@ -142,7 +136,7 @@ impl Control {
             Ok(Route {
                 name: format!("broker {}", broker.node),
                 endpoints,
-                weight: u32::try_from(leads(route).max(1)).unwrap_or(u32::MAX),
+                weight: u32::try_from(topic.leads(route).max(1)).unwrap_or(u32::MAX),
                 paced: true,
             })
         };

@@ -25,8 +25,6 @@ pub struct Local {
     errors: RefCell<BTreeMap<i16, u64>>,
     /// The version of Fetch that is spoken.
     pub version: Cell<i16>,
-    /// The run sends nothing new.
-    pub draining: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,7 +55,6 @@ impl Local {
             sums: Cell::default(),
             errors: RefCell::default(),
             version: Cell::new(0),
-            draining: Cell::new(false),
         })
     }
 

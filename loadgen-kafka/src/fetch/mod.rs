@@ -80,14 +80,8 @@ impl ConsumePlan {
             ..
         } = self;
         // In a replay nobody has to wait for a cursor.
-        let leads = |route: usize| {
-            let partitions = 0..topic.partitions.len();
-            partitions
-                .filter(|&at| topic.leader(at) == Some(route))
-                .count()
-        };
         let needed = slots.iter().enumerate().filter_map(|(route, &slots)| {
-            let partitions = leads(route);
+            let partitions = topic.leads(route);
             (partitions > 0).then(|| (slots as usize).div_ceil(partitions))
         });
         let copies = needed.max().unwrap_or(1);

@@ -53,10 +53,6 @@ impl Workload for FetchWorkload {
         }
     }
 
-    fn draining(&mut self) {
-        self.local.draining.set(true);
-    }
-
     fn lost(&mut self, _route: RouteId, _conn: u32, tickets: &[Ticket]) {
         for ticket in tickets {
             self.local.over(ticket.tag as u32, |_| false);

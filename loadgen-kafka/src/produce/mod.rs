@@ -91,8 +91,8 @@ impl ProduceRules {
             .saturating_add((at.0 / 1_000_000) as i64)
     }
 
-    pub(crate) fn sent(&self, _template: &Template, answered: bool) {
-        self.open.fetch_add(u64::from(answered), Ordering::AcqRel);
+    pub(crate) fn awaits(&self, requests: u64) {
+        self.open.fetch_add(requests, Ordering::AcqRel);
     }
 
     pub(crate) fn ended(&self, requests: u64) {

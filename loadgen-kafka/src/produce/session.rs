@@ -144,7 +144,7 @@ impl Session for ProduceSession {
             out.put(frame.tail());
         }
         let answered = rules.acks != Acks::None;
-        rules.sent(template, answered);
+        rules.awaits(u64::from(answered));
         Ticket {
             op: Op::Produce as u8,
             units: template.records,

@@ -234,7 +234,7 @@ impl Fetched {
     fn read(&mut self, r: &mut Reader<'_>, sink: &mut impl Sink) -> Result<Option<()>, WireError> {
         match self.at {
             At::Frame | At::Batches => Ok(Some(())),
-            At::HeaderTags => self.tags(r, At::Top, sink),
+            At::HeaderTags => self.tags(r, At::Top),
             At::Top => self.top(r, sink),
             At::Topic => self.topic(r, sink),
             At::Part => self.part(r, sink),
@@ -273,18 +273,13 @@ impl Fetched {
             }
             At::TopicTags => {
                 let next = if self.topics > 0 { At::Topic } else { At::Tags };
-                self.tags(r, next, sink)
+                self.tags(r, next)
             }
-            At::Tags => self.tags(r, At::Frame, sink),
+            At::Tags => self.tags(r, At::Frame),
         }
     }
 
-    fn tags(
-        &mut self,
-        r: &mut Reader<'_>,
-        next: At,
-        _sink: &mut impl Sink,
-    ) -> Result<Option<()>, WireError> {
+    fn tags(&mut self, r: &mut Reader<'_>, next: At) -> Result<Option<()>, WireError> {
         if skip_tags(r, |_, _| ()).is_none() {
             return Ok(None);
         }
