@@ -17,10 +17,9 @@ use loadgen_core::stop::Stop;
 
 use super::consumer_flags::{Ask, NAME, Typed, USAGE, read};
 use super::live::Live;
-use super::{FAILED, Load, Work, measure, options, told, version, words};
+use super::{FAILED, Load, Work, finish, measure, options, told, version, words};
 use crate::drive;
 use crate::failure::Failure;
-use crate::launch::findings;
 use crate::output::{self, Files};
 use crate::say::say;
 use crate::signals::Signals;
@@ -67,17 +66,8 @@ fn carry_out(ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
     let document = measure(Work::Consume(&ask.spec), options, |handle| {
         to_end(handle, &signals, ask, &asked, &mut broken)
     })?;
-    let written = files.write(&document);
-    output::stdout(&render::kafka_consumer_end(&document, &asked))?;
-    broken?;
-    written?;
-    for line in findings(&document) {
-        say(line);
-    }
-    Ok(match document.verdict.exit_code {
-        exit::BUG => exit::BUG,
-        _ => exit::OK,
-    })
+    let report = render::kafka_consumer_end(&document, &asked);
+    finish(&document, files, &report, broken)
 }
 
 /// Waits, with a line each interval where that was asked for, and no longer than `--timeout` without

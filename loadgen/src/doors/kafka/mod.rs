@@ -26,6 +26,8 @@ use loadgen_kafka::spec::{ConsumeSpec, ProduceSpec};
 use self::client::Client;
 use crate::command;
 use crate::failure::Failure;
+use crate::launch::findings;
+use crate::output::{self, Files};
 use crate::run_kafka::flow::{self, Writes};
 use crate::say::say;
 
@@ -109,6 +111,30 @@ fn measure(
             flow::produce(writes, options, to_end)
         }
     }
+}
+
+/// Writes the document and the end of the report, and says what is to be doubted; the exit code.
+/// `broken`: what became of the lines before.
+///
+/// # Errors
+/// What could not be written.
+fn finish(
+    document: &Document,
+    files: Files,
+    report: &str,
+    broken: Result<(), Failure>,
+) -> Result<u8, Failure> {
+    let written = files.write(document);
+    output::stdout(report)?;
+    broken?;
+    written?;
+    for line in findings(document) {
+        say(line);
+    }
+    Ok(match document.verdict.exit_code {
+        exit::BUG => exit::BUG,
+        _ => exit::OK,
+    })
 }
 
 /// The exit code of a door. Output and bugs keep their codes: no script expects them, and they are
