@@ -169,13 +169,10 @@ pub(crate) fn consume(
         &earliest.map_err(failure)?,
         &latest.map_err(failure)?,
     )?;
+    let offsets = range.offsets();
     let settings = found.settings();
     found.topic = range.topic;
     let places = found.places(&mut options)?;
-    let offsets = range.starts.iter().zip(&range.ends);
-    let offsets = offsets
-        .map(|(start, end)| (end - start).max(0).unsigned_abs())
-        .sum();
     let topic = Arc::new(found.topic);
     let plan = ConsumePlan {
         spec: spec.clone(),
