@@ -3,7 +3,7 @@
 //! Pure functions of the document and of the offsets the cluster said before and after. They must
 //! never change a number of ours.
 
-use loadgen_core::results::{Document, Finding, Operation, RunStatus, Weight, judge};
+use loadgen_core::results::{Document, Finding, Operation, Weight, judge};
 use serde_json::{Value, json};
 
 use crate::spec::Acks;
@@ -130,32 +130,69 @@ fn unknown(document: &Document, batch_records: u64) -> u64 {
     of_rows.saturating_add(unanswered.saturating_mul(batch_records))
 }
 
-/// Holds the records of a run to the end of the log against its `offsets`: those of the ranges it
-/// was to read. Where it came to the end and counted fewer, the offsets without a record are a note.
+/// Holds the records of a run that read each offset once against the offsets it went over, of the
+/// `offsets` there were to read when it was planned. What was counted must fit into what was gone
+/// over; offsets without a record are a note.
 pub fn read_to_end(document: &mut Document, offsets: u64) {
     let records = units(document, |row| row.status == "ok");
     let aborted = units(document, |row| row.status == "aborted");
-    let missing = offsets.saturating_sub(records + aborted);
+    let consume = &document.protocol_details["consume"];
+    let count = |name: &str| consume[name].as_u64().unwrap_or(0);
+    let inexact = count("inexact_records");
+    // What came and is no record, and what retention took away before it could be read.
+    let others = count("control_batches") + count("missing_offsets") + count("jumped_offsets");
+    let passed = passed(consume);
     put(
         document,
         "reconciliation",
         json!({
             "offsets": offsets,
+            "passed_offsets": passed,
             "records": records,
             "aborted_records": aborted,
         }),
     );
-    if document.status == RunStatus::Complete && missing > 0 {
+    let Some(passed) = passed else {
+        judge(document);
+        return;
+    };
+    let seen = records.saturating_add(aborted).saturating_add(others);
+    if seen > passed && inexact == 0 {
+        document.findings.push(finding(
+            "count_mismatch",
+            Weight::Invalid,
+            [seen as f64, passed as f64],
+            "offsets",
+            "more records were counted than there are offsets where they were read: the broker or this \
+             program counts wrong, please report it",
+        ));
+    }
+    let without = passed.saturating_sub(records + aborted);
+    if without > 0 {
         document.findings.push(finding(
             "offsets_without_record",
             Weight::Note,
-            [missing as f64, 0.0],
+            [without as f64, 0.0],
             "offsets",
-            "so many offsets of what was read have no record: the log was compacted, or they are \
-             markers of transactions",
+            "so many of the offsets that were gone over have no record: the log was compacted or cut, or \
+             they are markers of transactions",
         ));
     }
     judge(document);
+}
+
+/// Offsets between where reading began and where it is, over all partitions; `None` where it went
+/// over some of them more than once.
+fn passed(consume: &Value) -> Option<u64> {
+    let of_partition = |row: &Value| {
+        let (start, position) = (row["start_offset"].as_i64()?, row["position"].as_i64()?);
+        u64::try_from(position - start).ok()
+    };
+    consume["partitions"]
+        .as_array()?
+        .iter()
+        .map(of_partition)
+        .sum()
 }
 
 fn units(document: &Document, is_part: impl Fn(&Operation) -> bool) -> u64 {
@@ -316,8 +353,8 @@ mod tests {
         assert!(said["growth_records"].is_null());
     }
 
-    #[test]
-    fn offsets_without_a_record_are_told() {
+    /// 950 records and 20 aborted ones, of two partitions that were gone over so far.
+    fn read(positions: [i64; 2], counts: Value) -> Document {
         let mut document = sample::document(false);
         document.findings.clear();
         document.operations = vec![
@@ -325,24 +362,42 @@ mod tests {
             row("wait", "ok", 1, 50),
             row("fetch", "aborted", 1, 20),
         ];
-        let mut whole = document.clone();
-        read_to_end(&mut whole, 970);
-        assert!(whole.findings.iter().all(|f| !f.code.starts_with("kafka.")));
-        assert_eq!(whole.protocol_details["reconciliation"]["records"], 950);
-        let mut holes = document.clone();
-        read_to_end(&mut holes, 1000);
-        let found = holes
-            .findings
-            .iter()
-            .find(|f| f.code == "kafka.offsets_without_record");
-        assert_eq!(found.and_then(|f| f.actual), Some(30.0));
-        document.status = RunStatus::Partial;
-        read_to_end(&mut document, 1000);
-        assert!(
-            document
-                .findings
-                .iter()
-                .all(|f| !f.code.starts_with("kafka."))
+        let partition = |position| json!({"start_offset": 5, "position": position});
+        let mut consume = counts;
+        consume["partitions"] = positions.map(partition).into_iter().collect();
+        document.protocol_details = json!({ "consume": consume });
+        read_to_end(&mut document, 5000);
+        document
+    }
+
+    fn ours(document: &Document) -> Vec<(&str, Option<f64>)> {
+        let all = document.findings.iter();
+        let ours = all.filter(|f| f.code.starts_with("kafka."));
+        ours.map(|f| (f.code.as_str(), f.actual)).collect()
+    }
+
+    #[test]
+    fn what_was_read_fits_into_the_offsets_gone_over() {
+        let exact = read([505, 475], json!({}));
+        assert_eq!(ours(&exact), []);
+        let said = &exact.protocol_details["reconciliation"];
+        assert_eq!(
+            (&said["records"], &said["passed_offsets"]),
+            (&950.into(), &970.into())
         );
+        let holes = json!({"control_batches": 2, "missing_offsets": 20, "jumped_offsets": 5});
+        let without = ("kafka.offsets_without_record", Some(30.0));
+        assert_eq!(ours(&read([505, 505], holes.clone())), [without]);
+        let short = read([505, 495], holes.clone());
+        assert_eq!(ours(&short)[0], ("kafka.count_mismatch", Some(997.0)));
+        assert!(!short.verdict.valid);
+        let mut guessed = holes;
+        guessed["inexact_records"] = 1.into();
+        assert_eq!(ours(&read([505, 495], guessed)).len(), 1);
+        // In a replay nothing can be held against anything.
+        let mut replay = sample::document(false);
+        replay.protocol_details = json!({"consume": {"partitions": [{"position": null}]}});
+        read_to_end(&mut replay, 10);
+        assert_eq!(ours(&replay), []);
     }
 }

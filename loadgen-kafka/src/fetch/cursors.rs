@@ -207,8 +207,11 @@ impl Cursors {
     #[must_use]
     pub fn rows(&self, topic: &Topic) -> Value {
         let row = |(at, read): (usize, &Read)| {
-            let of_it = self.cursors.iter().filter(|c| c.partition == at);
-            let rounds: u64 = of_it.map(|c| c.rounds.load(Ordering::Relaxed)).sum();
+            let mut of_it = self.cursors.iter().filter(|c| c.partition == at);
+            let rounds: u64 = (of_it.clone().map(|c| c.rounds.load(Ordering::Relaxed))).sum();
+            // In a replay each of several is somewhere.
+            let only = of_it.next().filter(|_| self.until != Until::Replay);
+            let position = only.map(|c| c.next.load(Ordering::Relaxed));
             let records = read.records.load(Ordering::Relaxed);
             let first = read.first.load(Ordering::Relaxed);
             json!({
@@ -218,6 +221,7 @@ impl Cursors {
                 "records": records,
                 "first_offset": (first != i64::MAX).then_some(first),
                 "next_offset": (records > 0).then(|| read.behind.load(Ordering::Relaxed)),
+                "position": position,
                 "rounds": rounds,
             })
         };
@@ -280,6 +284,10 @@ mod tests {
         assert_eq!(
             (&rows[2]["records"], &rows[2]["next_offset"]),
             (&10.into(), &10.into())
+        );
+        assert_eq!(
+            (&rows[2]["position"], &rows[3]["position"]),
+            (&10.into(), &4.into())
         );
     }
 
