@@ -14,6 +14,7 @@ pub mod control;
 pub mod fetch;
 pub mod greeting;
 pub mod plan;
+pub mod produce;
 pub mod reconcile;
 mod sasl;
 pub mod spec;

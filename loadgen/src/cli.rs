@@ -184,11 +184,17 @@ mod tests {
             ("loadgen memcache -x 5 h", "-n"),
             ("loadgen kafka consume -b h:9092", "HOST:PORT"),
             ("loadgen kafka consume -t orders h", "--topic"),
-            ("loadgen kafka consume --topic t --from beginning h", "earliest"),
+            (
+                "loadgen kafka consume --topic t --from beginning h",
+                "earliest",
+            ),
             ("loadgen kafka consume --topic t --messages 5 h", "-n"),
             ("loadgen kafka produce --topic t --throughput -1 h", "-R"),
             ("loadgen kafka produce --topic t --acks 2 h", "all"),
-            ("loadgen kafka produce --topic t --producer-props acks=1 h", "--acks"),
+            (
+                "loadgen kafka produce --topic t --producer-props acks=1 h",
+                "--acks",
+            ),
         ] {
             let words: Vec<OsString> = line.split(' ').map(Into::into).collect();
             let error = Cli::try_parse_from(&words).unwrap_err();

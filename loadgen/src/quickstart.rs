@@ -16,13 +16,15 @@ use loadgen_core::results::{Caption, Document, exit};
 use loadgen_core::run::{Options, start};
 use loadgen_core::stop::Stop;
 use loadgen_http::{HttpPlan, HttpScenario, HttpSpec, target as http};
+use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec, Depth, From, Isolation, Until};
+use loadgen_kafka::target as kafka;
 use loadgen_memcache::{MemcachePlan, MemcacheScenario, MemcacheSpec, Prefill, target as memcache};
 
 use crate::failure::Failure;
 use crate::launch::findings;
 use crate::output::{self, Files};
 use crate::signals::Signals;
-use crate::{command, drive, run_memcache};
+use crate::{command, drive, run_kafka, run_memcache};
 
 /// What can be typed behind `loadgen quickstart`.
 #[derive(Debug, clap::Args)]
@@ -37,9 +39,9 @@ pub(crate) struct QuickstartArgs {
 }
 
 /// Measured for so long, each.
-const WINDOW: Duration = Duration::from_millis(2000);
+const WINDOW: Duration = Duration::from_millis(1300);
 /// After so much load.
-const WARMUP: Duration = Duration::from_millis(400);
+const WARMUP: Duration = Duration::from_millis(300);
 
 /// One run of the suite.
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +61,12 @@ enum What {
     Http(&'static str),
     /// 64-byte keys, 1024-byte values, 1 SET to 9 GETs, over keys that are all there.
     Memcache,
+    /// Reads records of so many bytes, by the headers of their batches. 1 MB is 10^6 bytes: 2^20 is
+    /// more than a broker takes by default.
+    Kafka(u32),
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 6] = [
     Step {
         name: "http-1kb-closed",
         what: What::Http("/bytes/1024"),
@@ -86,7 +91,24 @@ const STEPS: [Step; 4] = [
         connections: 32,
         part_of_first: None,
     },
+    Step {
+        name: "kafka-1kb-consume",
+        what: What::Kafka(RECORDS_BYTES[0]),
+        connections: 4,
+        part_of_first: None,
+    },
+    Step {
+        name: "kafka-1mb-consume",
+        what: What::Kafka(RECORDS_BYTES[1]),
+        connections: 4,
+        part_of_first: None,
+    },
 ];
+
+/// Values of Kafka's records: a target for each.
+const RECORDS_BYTES: [u32; 2] = [1000, 1_000_000];
+/// The topic of the targets.
+const TOPIC: &str = "quickstart";
 
 /// The rate of the open loop, where the first step says nothing or very much.
 const RATE_MIN_PER_S: f64 = 100.0;
@@ -165,6 +187,10 @@ impl Place {
             Ok(Targets {
                 http: http::Target::start(http::TargetOptions::default())?,
                 memcache: memcache::Target::start(memcache::TargetOptions::default())?,
+                kafka: RECORDS_BYTES
+                    .into_iter()
+                    .map(|bytes| kafka::Target::start(kafka_options(bytes)))
+                    .collect::<Result<_, _>>()?,
             })
         });
         match maker.join() {
@@ -207,6 +233,8 @@ impl Place {
 struct Targets {
     http: http::TargetHandle,
     memcache: memcache::TargetHandle,
+    /// In the order of [`RECORDS_BYTES`].
+    kafka: Vec<kafka::TargetHandle>,
 }
 
 impl Targets {
@@ -236,7 +264,48 @@ impl Targets {
                 let scenario = MemcacheScenario::new(MemcachePlan::new(spec)?);
                 run_memcache::measure(&scenario, &options, signals, quiet)
             }
+            What::Kafka(bytes) => {
+                let mut targets = RECORDS_BYTES.iter().zip(&self.kafka);
+                let target = targets.find(|(of, _)| **of == bytes);
+                let (_, target) =
+                    target.ok_or_else(|| Failure::environment("the target is not there"))?;
+                let spec = kafka_spec(target.address().to_string(), bytes);
+                run_kafka::flow::consume(&spec, options, |handle| {
+                    drive::to_end(handle, signals, quiet)
+                })
+            }
         }
+    }
+}
+
+fn kafka_options(record_bytes: u32) -> kafka::TargetOptions {
+    kafka::TargetOptions {
+        topics: vec![TOPIC.to_owned()],
+        record_bytes,
+        ..kafka::TargetOptions::default()
+    }
+}
+
+/// What `loadgen kafka consume` asks for by itself. The target's log has no end that is reached.
+fn kafka_spec(broker: String, record_bytes: u32) -> ConsumeSpec {
+    ConsumeSpec {
+        cluster: ClusterSpec {
+            bootstrap: vec![broker],
+            sasl: None,
+            client_id: "loadgen".to_owned(),
+        },
+        topic: TOPIC.to_owned(),
+        partitions: Vec::new(),
+        from: From::Earliest,
+        until: Until::End,
+        records: None,
+        partition_max_bytes: 1 << 20,
+        fetch_max_bytes: 50 << 20,
+        min_bytes: 1,
+        max_wait_ms: 500,
+        isolation: Isolation::ReadUncommitted,
+        depth: Depth::Headers,
+        seeded_record_bytes: Some(record_bytes),
     }
 }
 

@@ -4,13 +4,12 @@
 //! is asked, the run takes place while leaders are watched, the cluster is asked again.
 
 mod consume;
+pub(crate) mod flow;
 mod produce;
 
 use std::ffi::OsString;
 
 use clap::Subcommand;
-use loadgen_core::host;
-use loadgen_core::run::Options;
 
 use self::consume::ConsumeCommand;
 use self::produce::{ProduceCommand, SeedCommand};
@@ -59,45 +58,4 @@ pub(crate) fn run(typed: &KafkaCommand, words: &[OsString]) -> Result<u8, Failur
 /// The password, when none was typed.
 fn password() -> Option<String> {
     std::env::var(loadgen_kafka::args::PASSWORD).ok()
-}
-
-/// `-c` where none was typed: one for each broker and worker, so that every worker reaches every
-/// leader.
-fn connections(typed: Option<u32>, options: &Options, brokers: usize) -> Result<u32, Failure> {
-    match typed {
-        Some(connections) if (connections as usize) < brokers => Err(Failure::usage(format!(
-            "-c {connections} is fewer than the {brokers} brokers of the cluster: each may become the \
-             leader of a partition, so each needs a connection"
-        ))),
-        Some(connections) => Ok(connections),
-        None => {
-            let named = options.cpus.as_ref().map(Vec::len);
-            let workers = options.workers.or(named);
-            let workers = workers.unwrap_or_else(|| host::Allowed::read().parallelism());
-            u32::try_from(workers.saturating_mul(brokers))
-                .map_err(|_| Failure::usage(format!("{workers} workers × {brokers} brokers is too much")))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_worker_reaches_every_broker_unless_told_otherwise() {
-        let workers = |workers| Options {
-            workers: Some(workers),
-            ..Options::default()
-        };
-        assert_eq!(connections(None, &workers(4), 3), Ok(12));
-        assert_eq!(connections(Some(3), &workers(4), 3), Ok(3));
-        let few = connections(Some(2), &workers(1), 3).unwrap_err();
-        assert!(few.text.contains("-c 2") && few.text.contains("3 brokers"), "{few:?}");
-        let named = Options {
-            cpus: Some(vec![1, 2]),
-            ..Options::default()
-        };
-        assert_eq!(connections(None, &named, 1), Ok(2));
-    }
 }

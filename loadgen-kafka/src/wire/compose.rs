@@ -127,7 +127,9 @@ impl Composer {
         match codec {
             Codec::None => batch.extend_from_slice(&self.body),
             codec => {
-                return Err(Wrong::Codec.because(format!("no way to compress {}", codec.name())));
+                let packed = super::codec::compress(codec, &self.body);
+                let wrong = |error| Wrong::Codec.because(format!("{}: {error}", codec.name()));
+                batch.extend_from_slice(&packed.map_err(wrong)?);
             }
         }
         let mut header = Header {

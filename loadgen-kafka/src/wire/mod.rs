@@ -5,9 +5,12 @@
 pub mod batch;
 pub mod codec;
 pub mod compose;
+pub mod crc;
 pub mod fetch;
 pub mod fetched;
 pub mod prim;
+pub mod produce;
+pub mod produced;
 pub mod record;
 
 use loadgen_core::protocol::{Cause, Fault, Phase};

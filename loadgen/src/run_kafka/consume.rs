@@ -10,9 +10,10 @@ use loadgen_kafka::args::ConsumeArgs;
 use loadgen_kafka::plan;
 use loadgen_kafka::spec::{ConsumeSpec, Until};
 
-use super::{CLIENTS, password};
-use crate::command;
+use super::{CLIENTS, flow, password};
 use crate::failure::Failure;
+use crate::launch::launch_by;
+use crate::{command, drive};
 
 /// What can be typed behind `loadgen kafka consume`.
 #[derive(Debug, clap::Args)]
@@ -80,4 +81,23 @@ fn check_times(options: &Options, spec: &ConsumeSpec) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Runs it; the exit code.
+///
+/// # Errors
+/// Why there was no run, or why its result could not be written.
+pub(super) fn run(typed: &ConsumeCommand, words: &[OsString]) -> Result<u8, Failure> {
+    let (mut options, spec) = judged(typed, words)?;
+    let common = &typed.common;
+    if common.load.connections.is_none() {
+        // Known when the brokers are.
+        options.engine.connections = 0;
+    }
+    let output = &common.output;
+    launch_by(output, |signals| {
+        flow::consume(&spec, options, |handle| {
+            drive::to_end(handle, signals, output.quiet)
+        })
+    })
 }

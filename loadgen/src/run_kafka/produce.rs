@@ -4,16 +4,16 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use loadgen_core::cli::CommonArgs;
-use loadgen_core::pace::Pacing;
 use loadgen_core::run::Options;
-use loadgen_core::stop::Stop;
 use loadgen_kafka::args::{CreateArgs, ProduceArgs};
 use loadgen_kafka::plan::{self, NewTopic};
 use loadgen_kafka::spec::ProduceSpec;
 
+use super::flow::{self, Writes};
 use super::{CLIENTS, password};
-use crate::command;
 use crate::failure::Failure;
+use crate::launch::launch_by;
+use crate::{command, drive};
 
 /// Requests in flight of a connection that fills a topic, at the least: it may be quick.
 const SEED_DEPTH: u32 = 4;
@@ -96,5 +96,50 @@ fn judged(
         spec,
         records,
         create,
+    })
+}
+
+/// Runs it; the exit code.
+///
+/// # Errors
+/// Why there was no run, or why its result could not be written.
+pub(super) fn run(typed: &ProduceCommand, words: &[OsString]) -> Result<u8, Failure> {
+    let judged = judged(&typed.kafka, &typed.common, None, words)?;
+    launch(judged, &typed.common)
+}
+
+/// Fills a topic; the exit code.
+///
+/// # Errors
+/// Why there was no run, or why its result could not be written.
+pub(super) fn seed(typed: &SeedCommand, words: &[OsString]) -> Result<u8, Failure> {
+    let new = typed.create.topic(&typed.kafka.cluster.topic);
+    let mut judged = judged(&typed.kafka, &typed.common, new, words)?;
+    let engine = &mut judged.options.engine;
+    engine.depth = engine.depth.max(SEED_DEPTH);
+    launch(judged, &typed.common)
+}
+
+fn launch(judged: Judged, common: &CommonArgs) -> Result<u8, Failure> {
+    let Judged {
+        mut options,
+        spec,
+        records,
+        create,
+    } = judged;
+    if common.load.connections.is_none() {
+        // Known when the brokers are.
+        options.engine.connections = 0;
+    }
+    let output = &common.output;
+    launch_by(output, |signals| {
+        let writes = Writes {
+            spec: &spec,
+            records,
+            create: create.as_ref(),
+        };
+        flow::produce(writes, options, |handle| {
+            drive::to_end(handle, signals, output.quiet)
+        })
     })
 }

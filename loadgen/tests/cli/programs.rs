@@ -83,6 +83,8 @@ fn quickstart_is_short_and_leaves_its_documents() {
         ("http-1mb-closed", "closed"),
         ("http-1kb-open", "open"),
         ("memcache-1kb-closed", "closed"),
+        ("kafka-1kb-consume", "closed"),
+        ("kafka-1mb-consume", "closed"),
     ] {
         let row = left.stdout.lines().find(|l| l.starts_with(name));
         assert!(row.is_some(), "{}", left.stdout);

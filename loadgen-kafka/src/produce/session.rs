@@ -1,0 +1,182 @@
+//! One connection that produces: a batch a request.
+//!
+//! What becomes of a batch that was sent on a connection that died, nobody knows; it is said so, and
+//! never sent again in silence.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use loadgen_core::buffer::Outbox;
+use loadgen_core::protocol::{
+    Fault, Handshake, Input, Phase, Progress, Reply, Session, Tally, Then, Ticket,
+};
+use loadgen_core::time::Tick;
+
+use super::local::Local;
+use crate::greeting::{Greeting, PRODUCE_MIN, spoken};
+use crate::spec::Acks;
+use crate::tables::{self, Op};
+use crate::wire::Wrong;
+use crate::wire::batch::Codec;
+use crate::wire::produce::{Common, Frame, ZSTD_FROM};
+use crate::wire::produced::{Asked, Produced, Reading};
+
+/// After a refusal that the leader will get over, the connection waits for so long.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// A broker that throttles for longer than this is not believed.
+const THROTTLE_MAX_MS: u32 = 600_000;
+
+/// A batch for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The partition's position.
+    pub partition: u32,
+    /// The last batch of a run, which may be shorter.
+    pub last: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct ProduceSession {
+    local: Rc<Local>,
+    greeting: Greeting,
+    version: i16,
+    frame: Option<Frame>,
+    correlation: i32,
+    reading: Reading,
+}
+
+impl ProduceSession {
+    /// A new connection; `serial` tells it from the others.
+    #[must_use]
+    pub fn new(local: &Rc<Local>, serial: u64) -> Self {
+        Self {
+            greeting: Greeting::new(&local.rules.greeting, serial),
+            local: Rc::clone(local),
+            version: 0,
+            frame: None,
+            correlation: 0,
+            reading: Reading::default(),
+        }
+    }
+
+    fn greeted(&mut self) -> Result<(), Fault> {
+        let rules = &self.local.rules;
+        self.version = spoken(self.greeting.versions().produce, "Produce", PRODUCE_MIN)?;
+        if rules.codec == Codec::Zstd && self.version < ZSTD_FROM {
+            let text = format!(
+                "the broker speaks Produce up to v{}, zstd needs v{ZSTD_FROM}",
+                self.version
+            );
+            return Err(Wrong::Version.because(text).fault(Phase::Handshake));
+        }
+        let common = Common {
+            client_id: &rules.greeting.client_id,
+            acks: rules.acks,
+            timeout_ms: rules.timeout_ms,
+            topic: &rules.topic.name,
+        };
+        self.frame = Some(Frame::new(self.version, &common));
+        self.local.version.set(self.version);
+        Ok(())
+    }
+
+    fn complete(&self, position: usize, units: u32, produced: &Produced) -> Reply<()> {
+        let rules = &self.local.rules;
+        rules.ended(1);
+        if let Some((node, epoch)) = produced.leader {
+            rules.topic.learn(position, Some((node, epoch)));
+        }
+        let mut then = Then::Reuse;
+        if produced.error == 0 {
+            let appended = produced.log_append_time_ms >= 0;
+            rules.acked(position, units, produced.base_offset);
+            self.local.acked(appended);
+        } else {
+            self.local
+                .refused(produced.error, produced.message.as_deref());
+            if tables::leader_doubtful(produced.error) {
+                rules.topic.doubt();
+                then = Then::Pause(ERROR_PAUSE);
+            }
+        }
+        if produced.throttle_ms > 0 {
+            let ms = u64::from(produced.throttle_ms.min(THROTTLE_MAX_MS));
+            self.local.throttled(ms);
+            then = Then::Pause(Duration::from_millis(ms));
+        }
+        Reply {
+            status: tables::status_of(produced.error),
+            units,
+            payload_rx_bytes: Some(0),
+            origin: None,
+            then,
+            feedback: None,
+        }
+    }
+}
+
+impl Session for ProduceSession {
+    type Request = Ask;
+    type Feedback = ();
+
+    fn handshake(&mut self, input: &[u8], out: &mut Outbox) -> Result<Handshake, Fault> {
+        let step = self.greeting.drive(input, out.copied_mut())?;
+        if let Handshake::Done { .. } = step {
+            self.greeted()?;
+        }
+        Ok(step)
+    }
+
+    fn encode(&mut self, ask: Ask, at: Tick, out: &mut Outbox) -> Ticket {
+        self.correlation = self.correlation.wrapping_add(1);
+        let rules = &self.local.rules;
+        let template = rules.template(ask.last);
+        let index = rules.topic.partitions[ask.partition as usize].index;
+        if let Some(frame) = &self.frame {
+            frame.put(
+                self.correlation,
+                index,
+                template.batch_bytes(),
+                out.copied_mut(),
+            );
+            template.put(rules.unix_ms(at), at, out);
+            out.put(frame.tail());
+        }
+        let answered = rules.acks != Acks::None;
+        rules.sent(template, answered);
+        Ticket {
+            op: Op::Produce as u8,
+            units: template.records,
+            answered,
+            payload_tx_bytes: template.payload_bytes,
+            tag: u64::from(self.correlation as u32) << 32 | u64::from(ask.partition),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        ticket: &mut Ticket,
+        input: Input<'_>,
+        _tally: &mut Tally,
+    ) -> Result<Progress<()>, Fault> {
+        let position = ticket.tag as u32 as usize;
+        let topic = &self.local.rules.topic;
+        let asked = Asked {
+            version: self.version,
+            correlation: (ticket.tag >> 32) as u32 as i32,
+            topic: &topic.name,
+            partition: topic.partitions[position].index,
+        };
+        let step = self.reading.feed(&asked, input.bytes, input.skipped);
+        let step = step.map_err(|error| error.fault(Phase::Decode))?;
+        let done = step
+            .done
+            .map(|produced| self.complete(position, ticket.units, &produced));
+        Ok(Progress {
+            eaten: step.eaten,
+            discard: step.discard,
+            done,
+        })
+    }
+}

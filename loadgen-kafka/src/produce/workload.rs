@@ -1,0 +1,86 @@
+//! Which partition the next batch of one worker goes to.
+
+use std::rc::Rc;
+
+use loadgen_core::protocol::Ticket;
+use loadgen_core::workload::{Next, RouteId, Workload};
+use serde_json::Value;
+
+use super::local::Local;
+use super::session::{Ask, ProduceSession};
+use crate::spec::Partitioner;
+
+/// One worker's producers.
+#[derive(Debug)]
+pub struct ProduceWorkload {
+    local: Rc<Local>,
+    opened: u64,
+    /// By route: where it goes round, and how many batches the partition at hand has had.
+    turns: Vec<(usize, u32)>,
+}
+
+impl ProduceWorkload {
+    /// For worker number `worker`, on what its sessions share.
+    #[must_use]
+    pub fn new(local: Rc<Local>, worker: usize) -> Self {
+        let routes = local.rules.topic.brokers.len();
+        Self {
+            local,
+            opened: 0,
+            // Workers begin at different partitions.
+            turns: vec![(worker, 0); routes],
+        }
+    }
+
+    /// The next partition that `route` leads.
+    fn partition(&mut self, route: RouteId) -> Option<u32> {
+        let rules = &self.local.rules;
+        let count = rules.topic.partitions.len();
+        let stay = match rules.partitioner {
+            Partitioner::Sticky { batches } => batches.max(1),
+            Partitioner::RoundRobin | Partitioner::ByKey => 1,
+        };
+        let (turn, had) = self.turns.get_mut(route)?;
+        if *had >= stay {
+            (*turn, *had) = (*turn + 1, 0);
+        }
+        for _ in 0..count {
+            let at = *turn % count;
+            if rules.topic.leader(at) == Some(route) {
+                *had += 1;
+                return Some(at as u32);
+            }
+            (*turn, *had) = (*turn + 1, 0);
+        }
+        None
+    }
+}
+
+impl Workload for ProduceWorkload {
+    type Session = ProduceSession;
+
+    fn open(&mut self, _route: RouteId, conn: u32) -> ProduceSession {
+        self.opened += 1;
+        ProduceSession::new(&self.local, u64::from(conn) << 32 | self.opened)
+    }
+
+    fn next(&mut self, route: RouteId, _conn: u32, _n: u64) -> Next<Ask> {
+        match self.partition(route) {
+            Some(partition) => Next::Ready(Ask {
+                partition,
+                last: self.local.rules.takes_the_last(),
+            }),
+            None => Next::Idle,
+        }
+    }
+
+    fn lost(&mut self, _route: RouteId, _conn: u32, tickets: &[Ticket]) {
+        let answered = tickets.iter().filter(|ticket| ticket.answered);
+        self.local.rules.ended(answered.count() as u64);
+        self.local.rules.topic.doubt();
+    }
+
+    fn details(&mut self) -> Value {
+        self.local.details()
+    }
+}
