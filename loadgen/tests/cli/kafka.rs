@@ -43,6 +43,14 @@ fn two_when_the_command_line_is_wrong() {
             "kafka produce h --topic t --ack-timeout 11s",
             ["--ack-timeout 11s", "--timeout 10s"],
         ),
+        (
+            "kafka consume h --topic t --driver sim",
+            ["--driver sim", "serve kafka"],
+        ),
+        (
+            "kafka seed h --topic t -n 5 --create --dry-run",
+            ["--dry-run", "--create"],
+        ),
         ("kafka seed h --topic t", ["--requests", ""]),
         (
             "kafka seed h --topic t -n 5 --replication 2",
