@@ -4,7 +4,7 @@
 //! read leaders without a lock and say when they doubt them; `control` asks the cluster and writes
 //! the answer. Nothing here may talk to anybody.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// A broker: the route of the same position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,11 @@ pub struct Partition {
     pub index: i32,
     leader: AtomicU32,
     epoch: AtomicI32,
+    /// Where its log begins, as the cluster said last; taken once.
+    start: AtomicI64,
 }
+
+const NOT_SAID: i64 = -1;
 
 /// A topic as the workers see it.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub struct Topic {
     /// Those that take part in the run, in ascending order of their index.
     pub partitions: Vec<Partition>,
     doubted: AtomicBool,
+    starts_wanted: AtomicBool,
     moves: AtomicU64,
 }
 
@@ -56,9 +61,11 @@ impl Topic {
                     index: *index,
                     leader: AtomicU32::new(NOBODY),
                     epoch: AtomicI32::new(-1),
+                    start: AtomicI64::new(NOT_SAID),
                 })
                 .collect(),
             doubted: AtomicBool::new(false),
+            starts_wanted: AtomicBool::new(false),
             moves: AtomicU64::new(0),
         };
         for (at, (_, leader)) in partitions.iter().enumerate() {
@@ -116,6 +123,31 @@ impl Topic {
         self.doubted.swap(false, Ordering::AcqRel)
     }
 
+    /// Somebody must know where logs begin: an offset is out of range, and brokers do not say the
+    /// range with the error (`ReplicaManager.scala` answers −1 for it).
+    pub fn want_starts(&self) {
+        self.starts_wanted.store(true, Ordering::Release);
+        self.doubt();
+    }
+
+    /// Whether somebody wanted the starts of logs since the last call.
+    #[must_use]
+    pub fn take_want(&self) -> bool {
+        self.starts_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// The log of the partition at position `at` begins at `offset` now.
+    pub fn learn_start(&self, at: usize, offset: i64) {
+        self.partitions[at].start.store(offset, Ordering::Release);
+    }
+
+    /// What was learned since the last call: an answer is used once, so that it is never older than
+    /// the question by much.
+    pub fn take_start(&self, at: usize) -> Option<i64> {
+        let start = self.partitions[at].start.swap(NOT_SAID, Ordering::AcqRel);
+        (start >= 0).then_some(start)
+    }
+
     /// How many times a leader changed since the start.
     #[must_use]
     pub fn moves(&self) -> u64 {
@@ -151,5 +183,16 @@ mod tests {
         assert_eq!(topic.leader(0), None);
         topic.doubt();
         assert!(topic.take_doubt() && !topic.take_doubt());
+    }
+
+    #[test]
+    fn starts_are_asked_for_and_used_once() {
+        let topic = Topic::new("t".into(), Vec::new(), &[(0, None), (1, None)]);
+        assert_eq!(topic.take_start(1), None);
+        topic.want_starts();
+        assert!(topic.take_doubt() && topic.take_want() && !topic.take_want());
+        topic.learn_start(1, 7);
+        let taken = [0, 1, 1].map(|at| topic.take_start(at));
+        assert_eq!(taken, [None, Some(7), None]);
     }
 }

@@ -17,6 +17,7 @@ pub mod plan;
 pub mod produce;
 pub mod reconcile;
 mod sasl;
+pub mod sim;
 pub mod spec;
 pub mod tables;
 pub mod target;

@@ -1,4 +1,4 @@
-//! Who leads what, kept up to date while a run lasts.
+//! Who leads what and where logs begin, kept up to date while a run lasts.
 //!
 //! A thread of its own that asks the cluster when a worker doubts what it knows, and at most so
 //! often. It must never hold a worker up.
@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Control;
 use super::ask::passing;
+use super::{Control, Offset};
 use crate::cluster::Topic;
+use crate::spec::Isolation;
 
 /// How often doubts are looked for, and so the shortest time between two questions.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -33,6 +34,9 @@ impl Watcher {
                 std::thread::park_timeout(PERIOD);
                 if topic.take_doubt() && !seen.load(Ordering::Acquire) {
                     look(&mut control, &topic);
+                    if topic.take_want() {
+                        starts(&mut control, &topic);
+                    }
                 }
             }
             control
@@ -81,5 +85,17 @@ fn look(control: &mut Control, topic: &Topic) {
         Err(error) if passing(&error) => topic.doubt(),
         // What is refused for good will be refused again.
         Err(_) => {}
+    }
+}
+
+/// Where logs begin. Without an answer it is asked for again: a leader may be missing for a while.
+fn starts(control: &mut Control, topic: &Topic) {
+    match control.offsets(topic, Offset::Earliest, Isolation::ReadUncommitted) {
+        Ok(starts) => {
+            for (at, start) in starts.into_iter().enumerate() {
+                topic.learn_start(at, start);
+            }
+        }
+        Err(_) => topic.want_starts(),
     }
 }

@@ -3,13 +3,17 @@
 //! A cursor is claimed by the fetch that reads at it and moves only when the whole reply has come: no
 //! record is counted twice, none is lost, whatever becomes of a connection. Nothing here may block.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::cluster::Topic;
 use crate::spec::Until;
 use crate::walk::Counts;
+
+/// Beyond its log's end a cursor is asked for again so often before it is given up: a leader that has
+/// just changed may be behind. Each time costs an answer of the cluster, 50 ms at least.
+const REFUSALS_MAX: u32 = 40;
 
 /// One place in one partition.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ struct Cursor {
     high_watermark: AtomicI64,
     /// How often it went through the whole range.
     rounds: AtomicU64,
+    /// Times in a row that it was beyond the log's end.
+    refusals: AtomicU32,
 }
 
 /// What was read of a partition by all of its cursors.
@@ -84,6 +90,7 @@ impl Cursors {
             next: AtomicI64::new(starts[partition]),
             high_watermark: AtomicI64::new(ends[partition]),
             rounds: AtomicU64::new(0),
+            refusals: AtomicU32::new(0),
         };
         let read = |_| Read {
             records: AtomicU64::new(0),
@@ -163,6 +170,7 @@ impl Cursors {
                 .high_watermark
                 .store(high_watermark, Ordering::Relaxed);
         }
+        cursor.refusals.store(0, Ordering::Relaxed);
         let read = &self.read[claim.partition];
         read.records.fetch_add(counts.records, Ordering::Relaxed);
         if let Some(first) = counts.first_offset {
@@ -189,6 +197,35 @@ impl Cursors {
         }
         cursor.next.store(next, Ordering::Relaxed);
         self.release(claim);
+    }
+
+    /// The log begins at `start` now, behind where reading was. Says how many offsets that cost; in
+    /// a replay nothing is left to read when the whole range is gone.
+    pub fn jump(&self, claim: &Claim, start: i64) -> u64 {
+        let end = self.ends[claim.partition];
+        if self.until == Until::Replay && start >= end {
+            self.give_up(claim);
+        } else {
+            self.move_to(claim, start);
+        }
+        let to = if self.until == Until::Follow {
+            start
+        } else {
+            start.min(end)
+        };
+        to.saturating_sub(claim.offset).max(0).unsigned_abs()
+    }
+
+    /// There is no such offset, and the log does not begin behind it. Whether that was so often
+    /// enough to believe it; otherwise it may be asked for again.
+    pub fn beyond_end(&self, claim: &Claim) -> bool {
+        let refusals = &self.cursors[claim.cursor].refusals;
+        if refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
+            self.give_up(claim);
+            return true;
+        }
+        self.release(claim);
+        false
     }
 
     /// Nothing can be read there any more.

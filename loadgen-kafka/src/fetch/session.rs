@@ -167,18 +167,37 @@ fn refused(local: &Local, answered: &Answered) {
     if tables::leader_doubtful(head.error) {
         rules.topic.doubt();
     }
-    if head.error != OUT_OF_RANGE {
-        rules.cursors.release(claim);
-    } else if head.log_start > claim.offset {
-        local.jumped((head.log_start - claim.offset).unsigned_abs());
-        rules.cursors.move_to(claim, head.log_start);
-    } else if head.log_start < 0 && head.high_watermark < 0 {
-        // Old brokers do not say where the log is: a leader that has just changed may be behind.
-        rules.topic.doubt();
-        rules.cursors.release(claim);
+    if head.error == OUT_OF_RANGE {
+        out_of_range(local, answered);
     } else {
-        local.gave_up();
-        rules.cursors.give_up(claim);
+        rules.cursors.release(claim);
+    }
+}
+
+/// Reading goes on where the log begins, when it begins later. Brokers seldom say so in the reply
+/// itself: then the cluster is asked, beside the run.
+#[cold]
+fn out_of_range(local: &Local, answered: &Answered) {
+    let (claim, head) = (&answered.claim, &answered.head);
+    let rules = &local.rules;
+    let said = (head.log_start >= 0).then_some(head.log_start);
+    match said.or_else(|| rules.topic.take_start(claim.partition)) {
+        Some(start) if start > claim.offset => local.jumped(rules.cursors.jump(claim, start)),
+        Some(_) if said.is_some() => {
+            local.gave_up();
+            rules.cursors.give_up(claim);
+        }
+        Some(_) => {
+            if rules.cursors.beyond_end(claim) {
+                local.gave_up();
+            } else {
+                rules.topic.want_starts();
+            }
+        }
+        None => {
+            rules.topic.want_starts();
+            rules.cursors.release(claim);
+        }
     }
 }
 

@@ -159,6 +159,13 @@ impl Header {
                 header.base_offset, header.last_offset_delta, header.records
             ));
         }
+        if header.base_offset > i64::MAX - 1 - i64::from(header.last_offset_delta) {
+            return wrong(format!(
+                "a record batch begins at offset {} and has {} more: that is beyond the last offset \
+                 there is",
+                header.base_offset, header.last_offset_delta
+            ));
+        }
         if i64::from(header.records) > i64::from(header.last_offset_delta) + 1 {
             return wrong(format!(
                 "a record batch says it has {} records in {} offsets",

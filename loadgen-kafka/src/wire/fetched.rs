@@ -358,7 +358,7 @@ impl Fetched {
             return Ok(None);
         };
         // Null where isolation does not ask for it.
-        let aborted = within("aborted transactions", aborted.max(0), self.left / 16)?;
+        let aborted = within("aborted transactions", unless_null(aborted), self.left / 16)?;
         self.parts -= 1;
         sink.partition(&head)?;
         self.at = if aborted > 0 {
@@ -381,7 +381,7 @@ impl Fetched {
             return Ok(None);
         };
         let left = self.left.saturating_sub(r.at() as u64);
-        let length = within("bytes of records", length.max(0), left)?;
+        let length = within("bytes of records", unless_null(length), left)?;
         sink.records(length);
         self.at = At::Batches;
         Ok(Some(()))
@@ -428,6 +428,11 @@ impl Fetched {
             r.i32().map(i64::from)
         }
     }
+}
+
+/// Null is −1 and has nothing in it; what is below is none.
+const fn unless_null(count: i64) -> i64 {
+    if count == -1 { 0 } else { count }
 }
 
 /// A count or length that its frame can hold.

@@ -1,0 +1,454 @@
+//! Whole runs over the sim driver: plan, scenario, workload, session, engine and document, no socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loadgen_core::engine::Simulated;
+use loadgen_core::results::Document;
+use loadgen_core::run::{Options, start_client};
+use loadgen_core::stop::Stop;
+use loadgen_core::workload::{Endpoint, Route};
+use loadgen_kafka::cluster::{Broker, Topic};
+use loadgen_kafka::fetch::{ConsumePlan, ConsumeScenario};
+use loadgen_kafka::sim::{Happening, KafkaPeer, Log};
+use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec, Depth, From, Isolation, Until};
+use serde_json::Value;
+
+/// Bytes of every value.
+const VALUE_BYTES: u64 = 100;
+
+/// A cluster, what is read of it, and how.
+#[derive(Clone)]
+struct Setup {
+    nodes: i32,
+    logs: Vec<Log>,
+    until: Until,
+    depth: Depth,
+    records: Option<u64>,
+    connections: u32,
+    in_flight: u32,
+    stop: Stop,
+    version: i16,
+    partition_max_bytes: i32,
+    happenings: Vec<(u64, Happening)>,
+    /// Whether somebody asks the cluster beside the run.
+    watched: bool,
+}
+
+impl Setup {
+    /// `partitions` of `records` each on two nodes, read to the end. The first offsets differ, and
+    /// are inside batches.
+    fn new(partitions: i32, records: i64) -> Self {
+        let log = |index: i32| Log {
+            index,
+            start: i64::from(index) * 7,
+            end: i64::from(index) * 7 + records,
+            leader: (index % 2 + 1, 3),
+        };
+        Self {
+            nodes: 2,
+            logs: (0..partitions).map(log).collect(),
+            until: Until::End,
+            depth: Depth::Records,
+            records: None,
+            connections: 2,
+            in_flight: 1,
+            stop: Stop::Exhausted,
+            version: 12,
+            partition_max_bytes: 1 << 20,
+            happenings: Vec::new(),
+            watched: true,
+        }
+    }
+
+    /// Offsets of all logs.
+    fn offsets(&self) -> u64 {
+        let each = self.logs.iter().map(|log| (log.end - log.start) as u64);
+        each.sum()
+    }
+
+    fn spec(&self) -> ConsumeSpec {
+        ConsumeSpec {
+            cluster: ClusterSpec {
+                bootstrap: vec!["b1:9092".to_owned()],
+                sasl: None,
+                client_id: "loadgen".to_owned(),
+            },
+            topic: "t".to_owned(),
+            partitions: Vec::new(),
+            from: From::Earliest,
+            until: self.until,
+            records: self.records,
+            partition_max_bytes: self.partition_max_bytes,
+            fetch_max_bytes: 50 << 20,
+            min_bytes: 1,
+            max_wait_ms: 500,
+            isolation: Isolation::ReadUncommitted,
+            depth: self.depth,
+            seeded_record_bytes: None,
+        }
+    }
+
+    fn endpoint(node: i32) -> Endpoint {
+        Endpoint::Unix(format!("broker {node}").into())
+    }
+
+    fn topic(&self) -> Arc<Topic> {
+        let broker = |node| Broker {
+            node,
+            name: format!("b{node}:9092"),
+        };
+        let brokers: Vec<Broker> = (1..=self.nodes).map(broker).collect();
+        let of = |log: &Log| (log.index, Some(log.leader));
+        let partitions: Vec<_> = self.logs.iter().map(of).collect();
+        Arc::new(Topic::new("t".to_owned(), brokers, &partitions))
+    }
+
+    fn scenario(&self, topic: &Arc<Topic>) -> ConsumeScenario {
+        let route = |node: i32| Route {
+            name: format!("broker {node}"),
+            endpoints: vec![Self::endpoint(node)],
+            weight: 1,
+            paced: true,
+        };
+        let slots = self.connections.div_ceil(self.nodes as u32) * self.in_flight;
+        ConsumeScenario::new(ConsumePlan {
+            spec: self.spec(),
+            topic: Arc::clone(topic),
+            routes: (1..=self.nodes).map(route).collect(),
+            starts: self.logs.iter().map(|log| log.start).collect(),
+            ends: self.logs.iter().map(|log| log.end).collect(),
+            slots: vec![slots; self.nodes as usize],
+            seed: 1,
+        })
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options {
+            workers: Some(1),
+            unpinned: true,
+            ..Options::default()
+        };
+        options.engine.connections = self.connections;
+        options.engine.depth = self.in_flight;
+        options.engine.stop = self.stop;
+        options.engine.timeout = Duration::from_secs(5);
+        options
+    }
+
+    fn peer(&self, topic: &Arc<Topic>) -> KafkaPeer {
+        let broker = |node| (Self::endpoint(node), node);
+        let brokers = (1..=self.nodes).map(broker).collect();
+        let mut peer = KafkaPeer::new(brokers, self.logs.clone());
+        peer.version = self.version;
+        peer.value_bytes = VALUE_BYTES as usize;
+        peer.happenings = self.happenings.clone().into();
+        peer.watched = self.watched.then(|| Arc::clone(topic));
+        peer
+    }
+
+    /// Each of `runs` has a thread and connections of its own; all share where reading is, as the
+    /// workers of a run do.
+    fn run_many(&self, runs: usize) -> Vec<Document> {
+        let topic = self.topic();
+        let scenario = Arc::new(self.scenario(&topic));
+        let start = |_| {
+            let (setup, topic) = (self.clone(), Arc::clone(&topic));
+            let peer = move || setup.peer(&topic);
+            let client = Arc::new(Simulated(Arc::clone(&scenario), peer));
+            start_client(client, self.options()).expect("a start")
+        };
+        let handles: Vec<_> = (0..runs).map(start).collect();
+        handles.into_iter().map(|handle| handle.join()).collect()
+    }
+
+    fn run(&self) -> Document {
+        self.run_many(1).remove(0)
+    }
+}
+
+/// Requests and records of an op's status over the whole run.
+fn row(document: &Document, op: &str, status: &str) -> (u64, u64) {
+    let mut rows = document.operations.iter();
+    let found = rows.find(|row| row.op == op && row.status == status);
+    found.map_or((0, 0), |row| (row.total_count, row.total_units))
+}
+
+/// Records of all ops.
+fn records(document: &Document) -> u64 {
+    row(document, "fetch", "ok").1 + row(document, "wait", "ok").1
+}
+
+fn consumed(document: &Document) -> &Value {
+    &document.protocol_details["consume"]
+}
+
+/// Every record of every log was read, and none of them twice.
+fn all_of(setup: &Setup, document: &Document) {
+    assert_eq!(records(document), setup.offsets());
+    let rows = consumed(document)["partitions"].as_array().expect("rows");
+    assert_eq!(rows.len(), setup.logs.len());
+    for (row, log) in rows.iter().zip(&setup.logs) {
+        assert_eq!(row["partition"], log.index);
+        assert_eq!(row["records"], log.end - log.start, "{row}");
+        assert_eq!(row["first_offset"], log.start, "{row}");
+        assert_eq!(row["next_offset"], log.end, "{row}");
+    }
+    assert_eq!(consumed(document)["missing_offsets"], 0);
+    if setup.depth == Depth::Records {
+        let payload = Some(setup.offsets() * VALUE_BYTES);
+        assert_eq!(document.totals.payload_rx_bytes, payload);
+    }
+}
+
+fn nothing_failed(document: &Document) {
+    let totals = &document.totals;
+    assert_eq!(totals.sent, totals.completed);
+    assert_eq!((totals.failed, totals.unanswered), (0, 0));
+    assert!(document.errors.is_empty(), "{:?}", document.errors);
+}
+
+/// The code of each finding of the protocol.
+fn findings(document: &Document) -> Vec<String> {
+    let ours = document.findings.iter().map(|f| f.code.clone());
+    ours.filter(|code| code.starts_with("kafka.")).collect()
+}
+
+#[test]
+fn a_run_until_the_end_has_every_record_at_every_version_and_depth() {
+    for version in 4..=12 {
+        for depth in [Depth::Headers, Depth::Crc, Depth::Records] {
+            let mut setup = Setup::new(3, 1003);
+            (setup.version, setup.depth) = (version, depth);
+            // A few batches a fetch, and the last one cut.
+            setup.partition_max_bytes = 6000;
+            let document = setup.run();
+            nothing_failed(&document);
+            all_of(&setup, &document);
+            let consumed = consumed(&document);
+            assert_eq!(consumed["fetch_version"], version);
+            assert!(consumed["partial_bytes"].as_u64() > Some(0));
+            assert_eq!(findings(&document), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn fifty_partitions_on_few_connections_with_two_fetches_each() {
+    for (connections, in_flight) in [(2, 1), (3, 2), (5, 2), (40, 2)] {
+        let mut setup = Setup::new(50, 200);
+        (setup.connections, setup.in_flight) = (connections, in_flight);
+        setup.partition_max_bytes = 3000;
+        let document = setup.run();
+        nothing_failed(&document);
+        all_of(&setup, &document);
+        assert_eq!(document.connections.opened, u64::from(connections));
+    }
+}
+
+#[test]
+fn workers_that_read_at_the_same_time_read_nothing_twice() {
+    let mut setup = Setup::new(50, 2000);
+    (setup.connections, setup.in_flight) = (4, 2);
+    setup.partition_max_bytes = 2000;
+    let documents = setup.run_many(4);
+    let mut all = 0;
+    for document in &documents {
+        nothing_failed(document);
+        all += records(document);
+    }
+    assert_eq!(all, setup.offsets());
+    // The rows are those of all workers: whoever ends last sees all of it.
+    let whole = |document: &&Document| {
+        let rows = consumed(document)["partitions"].as_array();
+        let counts = rows
+            .into_iter()
+            .flatten()
+            .map(|row| row["records"].as_u64());
+        counts.map(Option::unwrap_or_default).sum::<u64>() == setup.offsets()
+    };
+    let last = documents.iter().find(whole).expect("somebody ends last");
+    for (row, log) in consumed(last)["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(&setup.logs)
+    {
+        assert_eq!(row["records"], log.end - log.start);
+        assert_eq!(
+            (&row["first_offset"], &row["next_offset"]),
+            (&log.start.into(), &log.end.into())
+        );
+    }
+}
+
+#[test]
+fn a_number_of_records_ends_it_with_the_reply_that_reaches_it() {
+    let mut setup = Setup::new(1, 100_000);
+    setup.records = Some(1000);
+    setup.partition_max_bytes = 3000;
+    let document = setup.run();
+    nothing_failed(&document);
+    let read = records(&document);
+    // A fetch brings three batches of ten at the most.
+    assert!((1000..1030).contains(&read), "{read}");
+    assert_eq!(consumed(&document)["partitions"][0]["records"], read);
+    assert_eq!(consumed(&document)["partitions"][0]["next_offset"], read);
+}
+
+#[test]
+fn a_replay_goes_round_and_every_connection_has_work() {
+    for partitions in [1, 3] {
+        let mut setup = Setup::new(partitions, 500);
+        setup.until = Until::Replay;
+        (setup.connections, setup.in_flight) = (6, 2);
+        setup.stop = Stop::After(Duration::from_millis(200));
+        let document = setup.run();
+        nothing_failed(&document);
+        let rows = consumed(&document)["partitions"].as_array().unwrap();
+        for (row, log) in rows.iter().zip(&setup.logs) {
+            // Everything comes with one fetch here: whole rounds only.
+            assert_eq!(
+                row["records"].as_u64(),
+                row["rounds"].as_u64().map(|n| n * 500)
+            );
+            assert!(row["rounds"].as_u64() > Some(100), "{row}");
+            assert_eq!((&row["next_offset"]), &Value::from(log.end));
+        }
+        let sum: u64 = rows.iter().filter_map(|row| row["records"].as_u64()).sum();
+        assert_eq!(records(&document), sum);
+        // Three connections and six slots at each broker; with one partition only one broker leads.
+        let busy = if partitions == 1 { 6 } else { 12 };
+        let possible = busy * 200_000_000 / 100_000;
+        let fetches = row(&document, "fetch", "ok").0;
+        assert!(fetches * 10 > possible * 9, "{fetches} of {possible}");
+    }
+}
+
+#[test]
+fn leaders_that_move_cost_nothing_and_repeat_nothing() {
+    // 12: the reply names the new leader. 11, 4: somebody has to ask. 4: without epochs.
+    for (version, watched) in [(12, false), (12, true), (11, true), (4, true)] {
+        let mut setup = Setup::new(10, 1000);
+        (setup.version, setup.watched) = (version, watched);
+        (setup.connections, setup.in_flight) = (4, 2);
+        setup.partition_max_bytes = 2000;
+        setup.happenings = (0..40)
+            .map(|n| {
+                (
+                    n * 3,
+                    Happening::Move(n as i32 % 10, (n as i32 / 10 + n as i32 % 3) % 2 + 1),
+                )
+            })
+            .collect();
+        let document = setup.run();
+        all_of(&setup, &document);
+        let consumed = consumed(&document);
+        assert!(consumed["leader_moves"].as_u64() > Some(5), "{consumed}");
+        let names = consumed["errors"].as_array().unwrap().iter();
+        let names: Vec<_> = names.filter_map(|row| row["name"].as_str()).collect();
+        let of_moves = ["not_leader_or_follower", "fenced_leader_epoch"];
+        assert!(names.contains(&of_moves[0]), "{names:?}");
+        assert!(
+            names.iter().all(|name| of_moves.contains(name)),
+            "{names:?}"
+        );
+        assert_eq!(findings(&document), ["kafka.partition_errors"]);
+        assert!(document.errors.is_empty(), "{:?}", document.errors);
+    }
+}
+
+#[test]
+fn a_connection_lost_in_mid_reply_loses_no_record_and_repeats_none() {
+    for reset in [false, true] {
+        for depth in [Depth::Headers, Depth::Records] {
+            let mut setup = Setup::new(6, 3000);
+            (setup.connections, setup.in_flight) = (4, 2);
+            setup.depth = depth;
+            setup.partition_max_bytes = 5000;
+            setup.happenings = (1..30).map(|n| (n * 4, Happening::Lose(reset))).collect();
+            let document = setup.run();
+            all_of(&setup, &document);
+            let lost: u64 = document.errors.iter().map(|error| error.count).sum();
+            assert!(lost >= 29, "{:?}", document.errors);
+            assert!(document.connections.opened > 4);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_begins_later_is_jumped_into_and_the_gap_is_counted() {
+    for tells_range in [false, true] {
+        let mut setup = Setup::new(2, 2000);
+        setup.partition_max_bytes = 2000;
+        setup.happenings = vec![(10, Happening::Trim(1, 507))];
+        let topic = setup.topic();
+        let scenario = Arc::new(setup.scenario(&topic));
+        let (cluster, watched) = (setup.clone(), Arc::clone(&topic));
+        let peer = move || {
+            let mut peer = cluster.peer(&watched);
+            peer.tells_range = tells_range;
+            peer
+        };
+        let client = Arc::new(Simulated(scenario, peer));
+        let document = start_client(client, setup.options())
+            .expect("a start")
+            .join();
+        let consumed = consumed(&document);
+        let gap = consumed["jumped_offsets"].as_u64().unwrap();
+        assert_eq!(consumed["jumps"], 1);
+        assert!((1..500).contains(&gap), "{gap}");
+        assert_eq!(records(&document), setup.offsets() - gap);
+        assert_eq!(consumed["partitions"][0]["records"], 2000);
+        assert_eq!(consumed["partitions"][1]["records"], 2000 - gap);
+        assert_eq!(consumed["partitions"][1]["next_offset"], 2007);
+        let found = findings(&document);
+        assert!(found.contains(&"kafka.offset_gap".to_owned()), "{found:?}");
+        assert_eq!(consumed["errors"][0]["name"], "offset_out_of_range");
+    }
+}
+
+#[test]
+fn an_end_that_is_not_there_any_more_makes_the_run_invalid() {
+    let mut setup = Setup::new(2, 1000);
+    setup.partition_max_bytes = 2000;
+    // The new leader of partition 1 has lost everything from the first offset on.
+    setup.happenings = vec![(6, Happening::Grow(1, -1000))];
+    let document = setup.run();
+    let consumed = consumed(&document);
+    assert_eq!(consumed["partitions"][0]["records"], 1000);
+    assert!(consumed["partitions"][1]["records"].as_u64() < Some(1000));
+    let found = findings(&document);
+    assert!(found.contains(&"kafka.given_up".to_owned()), "{found:?}");
+    assert_ne!(document.verdict.exit_code, 0);
+}
+
+#[test]
+fn what_is_read_at_the_end_waits_for_records_to_come() {
+    let mut setup = Setup::new(2, 100);
+    setup.until = Until::Follow;
+    setup.stop = Stop::After(Duration::from_secs(10));
+    setup.happenings = vec![(12, Happening::Grow(0, 30)), (16, Happening::Grow(1, 12))];
+    let document = setup.run();
+    nothing_failed(&document);
+    assert_eq!(records(&document), 200 + 42);
+    let (waits, none) = row(&document, "wait", "empty");
+    // Half a second each on two connections.
+    assert!((30..=42).contains(&waits) && none == 0, "{waits}");
+    assert_eq!(row(&document, "wait", "ok"), (2, 42));
+    assert_eq!(row(&document, "fetch", "ok"), (2, 200));
+    assert_eq!(row(&document, "fetch", "empty"), (0, 0));
+}
+
+#[test]
+fn a_broker_that_throttles_is_left_alone_for_so_long() {
+    let mut setup = Setup::new(2, 2000);
+    setup.partition_max_bytes = 2000;
+    setup.happenings = vec![(3, Happening::Throttle(250)), (9, Happening::Throttle(40))];
+    let document = setup.run();
+    nothing_failed(&document);
+    all_of(&setup, &document);
+    assert_eq!(consumed(&document)["throttled"], 2);
+    assert_eq!(consumed(&document)["throttle_ms"], 290);
+    assert_eq!(findings(&document), ["kafka.throttled"]);
+}
