@@ -3,6 +3,7 @@
 use crate::{command, loadgen};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a refusal")]
 fn two_when_the_command_line_is_wrong() {
     for (line, parts) in [
         ("kafka", ["consume", "seed"]),
