@@ -199,24 +199,26 @@ impl KafkaPeer {
         let Some(log) = log.copied() else {
             return data.with_error_code(UNKNOWN_PARTITION);
         };
-        if log.leader.0 != node {
+        let epoch = asked.current_leader_epoch;
+        let error = if log.leader.0 != node {
+            NOT_LEADER
+        } else if epoch >= 0 && epoch < log.leader.1 {
+            FENCED_EPOCH
+        } else if epoch > log.leader.1 {
+            UNKNOWN_EPOCH
+        } else {
+            0
+        };
+        if error != 0 {
+            let data = data.with_error_code(error);
             let leader = LeaderIdAndEpoch::default()
                 .with_leader_id(BrokerId(log.leader.0))
                 .with_leader_epoch(log.leader.1);
-            let data = data.with_error_code(NOT_LEADER);
             return if self.version >= 12 {
                 data.with_current_leader(leader)
             } else {
                 data
             };
-        }
-        let epoch = asked.current_leader_epoch;
-        if epoch >= 0 && epoch != log.leader.1 {
-            return data.with_error_code(if epoch < log.leader.1 {
-                FENCED_EPOCH
-            } else {
-                UNKNOWN_EPOCH
-            });
         }
         let ends = |data: PartitionData| {
             data.with_high_watermark(log.end)
@@ -228,7 +230,7 @@ impl KafkaPeer {
             return if self.tells_range { ends(data) } else { data };
         }
         let limit = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
-        let records = if room == 0 {
+        let records = if room == 0 || asked.fetch_offset == log.end {
             Vec::new()
         } else {
             self.records(&log, asked.fetch_offset, limit.min(room))

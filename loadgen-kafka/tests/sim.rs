@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loadgen_core::engine::Simulated;
 use loadgen_core::results::Document;
-use loadgen_core::run::{Options, start_client};
+use loadgen_core::run::{Handle, Options, start_client};
 use loadgen_core::stop::Stop;
 use loadgen_core::workload::{Endpoint, Route};
 use loadgen_kafka::cluster::{Broker, Topic};
@@ -159,7 +159,7 @@ impl Setup {
             start_client(client, self.options()).expect("a start")
         };
         let handles: Vec<_> = (0..runs).map(start).collect();
-        handles.into_iter().map(|handle| handle.join()).collect()
+        handles.into_iter().map(Handle::join).collect()
     }
 
     fn run(&self) -> Document {
@@ -299,10 +299,10 @@ fn a_number_of_records_ends_it_with_the_reply_that_reaches_it() {
 #[test]
 fn a_replay_goes_round_and_every_connection_has_work() {
     for partitions in [1, 3] {
-        let mut setup = Setup::new(partitions, 500);
+        let mut setup = Setup::new(partitions, 50);
         setup.until = Until::Replay;
         (setup.connections, setup.in_flight) = (6, 2);
-        setup.stop = Stop::After(Duration::from_millis(200));
+        setup.stop = Stop::After(Duration::from_millis(50));
         let document = setup.run();
         nothing_failed(&document);
         let rows = consumed(&document)["partitions"].as_array().unwrap();
@@ -310,7 +310,7 @@ fn a_replay_goes_round_and_every_connection_has_work() {
             // Everything comes with one fetch here: whole rounds only.
             assert_eq!(
                 row["records"].as_u64(),
-                row["rounds"].as_u64().map(|n| n * 500)
+                row["rounds"].as_u64().map(|n| n * 50)
             );
             assert!(row["rounds"].as_u64() > Some(100), "{row}");
             assert_eq!((&row["next_offset"]), &Value::from(log.end));
@@ -319,7 +319,7 @@ fn a_replay_goes_round_and_every_connection_has_work() {
         assert_eq!(records(&document), sum);
         // Three connections and six slots at each broker; with one partition only one broker leads.
         let busy = if partitions == 1 { 6 } else { 12 };
-        let possible = busy * 200_000_000 / 100_000;
+        let possible = busy * 50_000_000 / 100_000;
         let fetches = row(&document, "fetch", "ok").0;
         assert!(fetches * 10 > possible * 9, "{fetches} of {possible}");
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ask::passing;
 use super::{Control, Offset};
@@ -14,7 +14,11 @@ use crate::cluster::Topic;
 use crate::spec::Isolation;
 
 /// How often doubts are looked for, and so the shortest time between two questions.
-const PERIOD: Duration = Duration::from_millis(50);
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// So long after a doubt the cluster is asked again and again: for seconds it names the leader that
+/// has just died, and nobody who waits for a connection has a reason to doubt anew.
+const LINGER: Duration = Duration::from_secs(15);
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -30,9 +34,14 @@ impl Watcher {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let watch = move || {
+            let mut doubted: Option<Instant> = None;
             while !seen.load(Ordering::Acquire) {
                 std::thread::park_timeout(PERIOD);
-                if topic.take_doubt() && !seen.load(Ordering::Acquire) {
+                if topic.take_doubt() {
+                    doubted = Some(Instant::now());
+                }
+                let open = doubted.is_some_and(|at| at.elapsed() < LINGER);
+                if open && !seen.load(Ordering::Acquire) {
                     look(&mut control, &topic);
                     if topic.take_want() {
                         starts(&mut control, &topic);

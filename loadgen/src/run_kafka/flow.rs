@@ -49,7 +49,16 @@ impl Found {
 
     /// The same of a topic that was just made: brokers hear of it one after the other.
     fn made(control: Control, name: &str) -> Result<Self, Failure> {
-        Self::wait(control, name, true)
+        let deadline = Instant::now() + LEADERS_PATIENCE;
+        let mut found = Self::wait(control, name, true)?;
+        // A leader may not know yet that it is one.
+        while let Err(why) = ends(&mut found.control, &found.topic) {
+            if Instant::now() > deadline {
+                return Err(Failure::target(why));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(found)
     }
 
     fn wait(mut control: Control, name: &str, made: bool) -> Result<Self, Failure> {
