@@ -10,7 +10,7 @@ mod produce;
 use std::ffi::OsString;
 
 use clap::Subcommand;
-use loadgen_core::cli::{CommonArgs, DriverArg};
+use loadgen_core::cli::CommonArgs;
 use loadgen_core::run::Options;
 
 use self::consume::ConsumeCommand;
@@ -68,11 +68,6 @@ fn options(common: &CommonArgs, words: &[OsString]) -> Result<Options, Failure> 
     let mut options = common.options(&command::recorded(words))?;
     options.engine.connections = typed.unwrap_or(0);
     common.client_of(&CLIENTS)?;
-    if common.client.driver == DriverArg::Sim {
-        return Err(Failure::usage(
-            "--driver sim: there is no scripted cluster yet; loadgen serve kafka is one on sockets",
-        ));
-    }
     Ok(options)
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use loadgen_core::cli::{CommonArgs, LoadArgs};
+use loadgen_core::cli::{CommonArgs, DriverArg, LoadArgs};
 use loadgen_core::run::Options;
 use loadgen_core::stop::Stop;
 use loadgen_kafka::args::ConsumeArgs;
@@ -90,7 +90,10 @@ fn check_times(options: &Options, spec: &ConsumeSpec) -> Result<(), Failure> {
 pub(super) fn run(typed: &ConsumeCommand, words: &[OsString]) -> Result<u8, Failure> {
     let (options, spec) = judged(typed, words)?;
     let output = &typed.common.output;
-    let reading = Reading::prepare(&spec, options)?;
+    let reading = match typed.common.client.driver {
+        DriverArg::Epoll => Reading::prepare(&spec, options)?,
+        DriverArg::Sim => Reading::simulated(&spec, options)?,
+    };
     let (client, options) = reading.planned();
     launch_as(&*client, &options, output, |signals| {
         reading.run(|handle| drive::to_end(handle, signals, output.quiet))

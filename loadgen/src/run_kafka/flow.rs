@@ -52,7 +52,7 @@ impl Found {
         let deadline = Instant::now() + LEADERS_PATIENCE;
         let mut found = Self::wait(control, name, true)?;
         // A leader may not know yet that it is one.
-        while let Err(why) = ends(&mut found.control, &found.topic) {
+        while let Err(why) = write::ends(&mut found.control, &found.topic) {
             if Instant::now() > deadline {
                 return Err(Failure::target(why));
             }

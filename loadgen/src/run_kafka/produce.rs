@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use loadgen_core::cli::CommonArgs;
+use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::run::Options;
 use loadgen_kafka::args::{CreateArgs, ProduceArgs};
 use loadgen_kafka::plan::{self, NewTopic};
@@ -77,6 +77,11 @@ fn judged(
     words: &[OsString],
 ) -> Result<Judged, Failure> {
     let options = options(common, words)?;
+    if common.client.driver == DriverArg::Sim {
+        return Err(Failure::usage(
+            "--driver sim: its scripted cluster is for reading; loadgen serve kafka takes records",
+        ));
+    }
     let engine = &options.engine;
     let spec = kafka.spec(engine.seed, engine.timeout, password().as_deref())?;
     let records = common.load.requests;

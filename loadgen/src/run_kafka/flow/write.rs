@@ -132,7 +132,7 @@ fn found(writes: &Writes<'_>) -> Result<Found, Failure> {
 }
 
 /// The ends of the logs; why nobody knows them.
-fn ends(control: &mut Control, topic: &Topic) -> Result<Vec<i64>, String> {
+pub(super) fn ends(control: &mut Control, topic: &Topic) -> Result<Vec<i64>, String> {
     let ends = control.offsets(topic, Offset::Latest, Isolation::ReadUncommitted);
     ends.map_err(|error| error.text)
 }
