@@ -8,6 +8,7 @@ use kafka_protocol::records::{
 };
 
 use super::*;
+use crate::wire::codec;
 
 fn record(offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> TheirRecord {
     let mut headers = IndexMap::new();
@@ -267,9 +268,9 @@ fn transactional(base: i64, producer: i64, marker: Option<i16>) -> Vec<u8> {
     let plain = encode(&records);
     let mut header = Header::read(&plain).unwrap().unwrap();
     header.producer_id = producer;
-    header.attributes |= crate::wire::batch::TRANSACTIONAL;
+    header.attributes |= batch::TRANSACTIONAL;
     if marker.is_some() {
-        header.attributes |= crate::wire::batch::CONTROL;
+        header.attributes |= batch::CONTROL;
     }
     seal(header, &plain[HEADER_BYTES..])
 }
@@ -343,4 +344,110 @@ fn broken_batches_are_told_apart() {
     header.length -= 4;
     let cut = seal(header, &packed[HEADER_BYTES..]);
     assert_eq!(wrong(Depth::Records, &cut), Err(Wrong::Codec));
+}
+
+const COMMITTED: Isolation = Isolation::ReadCommitted;
+
+/// What a reader of committed records counts: visible and aborted records.
+fn committed(from: i64, aborted: &[(i64, i64)], batches: &[Vec<u8>]) -> (u64, u64) {
+    let counts = [Depth::Headers, Depth::Crc, Depth::Records].map(|depth| {
+        let isolation = COMMITTED;
+        walk(Rules { depth, isolation }, from, aborted, &batches.concat()).unwrap()
+    });
+    let [headers, rest @ ..] = counts.map(|counts| (counts.records, counts.aborted_records));
+    assert_eq!(rest, [headers, headers]);
+    headers
+}
+
+#[test]
+fn a_marker_ends_a_transaction_whose_records_were_in_the_fetch_before() {
+    // Reading goes on at the marker: what follows it is another transaction, and committed.
+    let batches = [
+        transactional(5, 1, Some(0)),
+        transactional(6, 1, None),
+        transactional(8, 1, Some(1)),
+    ];
+    assert_eq!(committed(5, &[(1, 0)], &batches), (2, 0));
+}
+
+#[test]
+fn the_same_producer_aborts_again_and_in_any_order_of_the_list() {
+    let batches = [
+        transactional(0, 1, None),
+        transactional(2, 1, Some(0)),
+        transactional(3, 1, None),
+        transactional(5, 1, Some(1)),
+        transactional(6, 1, None),
+        transactional(8, 1, Some(0)),
+        transactional(9, 2, None),
+    ];
+    assert_eq!(committed(0, &[(1, 0), (1, 6)], &batches), (4, 4));
+    assert_eq!(committed(0, &[(1, 6), (1, 0)], &batches), (4, 4));
+}
+
+#[test]
+fn records_outside_transactions_are_never_hidden() {
+    // The same producer id in a batch that is no transaction's: idempotence only.
+    let plain = Header::read(&transactional(0, 1, None)).unwrap().unwrap();
+    let attributes = plain.attributes & !batch::TRANSACTIONAL;
+    let header = Header {
+        attributes,
+        ..plain
+    };
+    let body = transactional(0, 1, None)[HEADER_BYTES..].to_vec();
+    assert_eq!(committed(0, &[(1, 0)], &[seal(header, &body)]), (2, 0));
+}
+
+#[test]
+fn the_broker_s_time_is_that_of_every_record_where_it_says_so() {
+    let plain = ten(100);
+    let mut header = Header::read(&plain).unwrap().unwrap();
+    header.attributes |= batch::APPEND_TIME;
+    header.max_timestamp = 99;
+    let bytes = seal(header, &plain[HEADER_BYTES..]);
+    let mut walker = Walk::new(at(Depth::Records));
+    walker.begin(100, bytes.len() as u32);
+    let mut seen = Seen::default();
+    walk_in(&mut walker, &bytes, 50, &mut seen).unwrap();
+    assert!(seen.0.len() == 10 && seen.0.iter().all(|(_, ms, _)| *ms == 99));
+}
+
+#[test]
+fn whole_batches_below_the_offset_asked_for_are_passed_over() {
+    let bytes = [ten(100), ten(110), ten(120)].concat();
+    for depth in [Depth::Headers, Depth::Crc, Depth::Records] {
+        for (from, records) in [(120, 10), (125, 5), (130, 0), (140, 0)] {
+            let counts = walk(at(depth), from, &[], &bytes).unwrap();
+            assert_eq!((counts.records, counts.missing_offsets), (records, 0));
+            assert_eq!(counts.next_offset, from.max(130));
+        }
+    }
+}
+
+#[test]
+fn offsets_that_come_twice_are_refused() {
+    for (first, second) in [(0, 0), (0, 9), (5, 0), (0, 1)] {
+        let bytes = [ten(first), ten(second)].concat();
+        for depth in [Depth::Headers, Depth::Records] {
+            let error = walk(at(depth), 0, &[], &bytes).unwrap_err();
+            assert_eq!(error.wrong, Wrong::Batch, "{first} {second}");
+        }
+    }
+}
+
+#[test]
+fn the_formats_of_long_ago_are_told_however_short() {
+    // A message set of magic 1: offset, size, CRC, magic, attributes, timestamp, key, value.
+    let mut old = vec![0; 12 + 4];
+    old.extend([1, 0]);
+    old.extend([0; 8]);
+    old.extend((-1_i32).to_be_bytes());
+    old.extend(3_i32.to_be_bytes());
+    old.extend(b"abc");
+    old[11] = (old.len() - 12) as u8;
+    for bytes in [old.clone(), old.repeat(3)] {
+        let error = walk(at(Depth::Headers), 0, &[], &bytes).unwrap_err();
+        assert_eq!(error.wrong, Wrong::Batch);
+        assert!(error.detail.contains("magic 1"), "{error}");
+    }
 }
