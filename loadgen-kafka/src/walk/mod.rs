@@ -8,6 +8,8 @@
 
 mod aborted;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use crate::spec::{Depth, Isolation};

@@ -93,7 +93,7 @@ impl Visit for Seen {
 }
 
 /// Walks `bytes` in pieces of `piece`, discarding what it may.
-fn walk_in(
+pub(super) fn walk_in(
     walk: &mut Walk,
     bytes: &[u8],
     piece: usize,
@@ -450,4 +450,74 @@ fn the_formats_of_long_ago_are_told_however_short() {
         assert_eq!(error.wrong, Wrong::Batch);
         assert!(error.detail.contains("magic 1"), "{error}");
     }
+}
+
+#[test]
+fn a_corrupt_batch_is_told_by_its_crc_and_not_by_what_its_records_became() {
+    let good = ten(0);
+    for at_byte in HEADER_BYTES..good.len() {
+        for codec in [Codec::None, Codec::Lz4] {
+            let mut bytes = pack(&good, codec);
+            if let Some(byte) = bytes.get_mut(at_byte) {
+                *byte ^= 0x55;
+                let error = walk(at(Depth::Records), 0, &[], &bytes).unwrap_err();
+                assert_eq!(error.wrong, Wrong::Crc, "{codec:?} {at_byte}");
+            }
+        }
+    }
+}
+
+#[test]
+fn offset_deltas_that_do_not_rise_are_refused() {
+    // The record of one batch, twice in another.
+    let one = encode(&[record(0, None, None)]);
+    let body = one[HEADER_BYTES..].repeat(2);
+    let header = Header {
+        length: (HEADER_BYTES - 12 + body.len()) as u32,
+        last_offset_delta: 1,
+        records: 2,
+        ..Header::read(&one).unwrap().unwrap()
+    };
+    for codec in Codec::ALL {
+        let bytes = pack(&seal(header, &body), codec);
+        let error = walk(at(Depth::Records), 0, &[], &bytes).unwrap_err();
+        assert_eq!(error.wrong, Wrong::Batch, "{codec:?} {error}");
+    }
+}
+
+#[test]
+fn a_marker_that_is_none_is_refused_where_it_is_read() {
+    let good = transactional(2, 1, Some(0));
+    let header = Header::read(&good).unwrap().unwrap();
+    let cut = Header {
+        length: header.length - 1,
+        ..header
+    };
+    let cut = seal(cut, &good[HEADER_BYTES..good.len() - 1]);
+    let bytes = [transactional(0, 1, None), cut].concat();
+    for depth in [Depth::Headers, Depth::Crc, Depth::Records] {
+        let isolation = COMMITTED;
+        let error = walk(Rules { depth, isolation }, 0, &[(1, 0)], &bytes).unwrap_err();
+        assert_eq!(error.wrong, Wrong::Batch, "{depth:?}");
+    }
+}
+
+#[test]
+fn more_aborted_transactions_than_are_kept_are_not_passed_over() {
+    let bytes = ten(0);
+    let mut walker = Walk::new(Rules {
+        depth: Depth::Headers,
+        isolation: COMMITTED,
+    });
+    let mut read = |transactions: i64| {
+        walker.begin(0, bytes.len() as u32);
+        for n in 0..transactions {
+            walker.aborted(n, i64::MAX);
+        }
+        walk_in(&mut walker, &bytes, usize::MAX / 2, &mut ())
+    };
+    let limit = 1 << 20;
+    assert_eq!(read(limit + 1).unwrap_err().wrong, Wrong::Length);
+    assert_eq!(read(limit).unwrap().records, 10);
+    assert_eq!(read(1).unwrap().records, 10);
 }
