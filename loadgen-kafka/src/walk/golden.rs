@@ -2,7 +2,7 @@
 //!
 //! `tests/golden/Golden.java` wrote both. Nothing of ours may be used to make what is expected.
 
-use super::tests::walk_in;
+use super::tests::{seal, walk_in};
 use super::*;
 
 const RECORDS: &str = include_str!("../../tests/golden/records.txt");
@@ -178,5 +178,32 @@ fn from_every_offset_on_what_was_aborted_is_hidden_and_nothing_else() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn batches_with_a_wrong_byte_and_a_right_crc_have_one_verdict_however_they_are_cut() {
+    for bytes in CODECS {
+        let header = Header::read(bytes).unwrap().unwrap();
+        let body = &bytes[HEADER_BYTES..header.batch_bytes() as usize];
+        let mut refused = 0;
+        for at in (0..body.len()).take(120) {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut body = body.to_vec();
+                body[at] ^= flip;
+                let bytes = seal(header, &body);
+                let mut walker = Walk::new(DEEP);
+                let mut verdict = |piece| {
+                    walker.begin(1000, bytes.len() as u32);
+                    let mut seen = All::default();
+                    let result = walk_in(&mut walker, &bytes, piece, &mut seen);
+                    (result, seen.0)
+                };
+                let whole = verdict(usize::MAX / 2);
+                assert_eq!(verdict(7), whole, "{:?} {at} {flip:#x}", header.codec());
+                refused += usize::from(whole.0.is_err());
+            }
+        }
+        assert!(refused > 60, "{:?}: {refused}", header.codec());
     }
 }

@@ -53,7 +53,7 @@ fn pack(batch: &[u8], codec: Codec) -> Vec<u8> {
 }
 
 /// A batch with the right CRC.
-fn seal(mut header: Header, body: &[u8]) -> Vec<u8> {
+pub(super) fn seal(mut header: Header, body: &[u8]) -> Vec<u8> {
     let head = header.encode();
     header.crc = crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), body);
     [&header.encode()[..], body].concat()
