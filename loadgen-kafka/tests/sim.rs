@@ -480,15 +480,19 @@ fn a_replay_that_nobody_looks_into_goes_through_the_whole_range() {
     nothing_failed(&document);
     let rows = consumed(&document)["partitions"].as_array().unwrap();
     let mut fetches = 0;
-    for row in rows {
-        // Batches of ten records take 1.1 kB: two come whole in 3000 bytes, so 25 fetches a round.
+    // Batches of ten records take 1.1 kB: two come whole in 3000 bytes. The second log begins inside a
+    // batch, so it has one more of them.
+    for (row, fetches_a_round) in rows.iter().zip([25, 26]) {
         let rounds = row["rounds"].as_u64().unwrap();
         assert!(rounds > 50, "{row}");
         assert!(row["records"].is_null() && row["next_offset"].is_null());
-        fetches += rounds * 25;
+        fetches += rounds * fetches_a_round;
     }
     let (count, units) = row(&document, "fetch", "ok");
-    assert!(count.abs_diff(fetches) < 60, "{count}, {fetches}");
+    assert!(
+        (fetches..fetches + 51).contains(&count),
+        "{count}, {fetches}"
+    );
     assert_eq!((units, document.totals.payload_rx_bytes), (0, None));
     let bytes = consumed(&document)["records_bytes"].as_u64().unwrap();
     assert!(
