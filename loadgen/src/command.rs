@@ -30,9 +30,9 @@ pub(crate) fn recorded(words: &[OsString]) -> Vec<String> {
                     word.into_owned()
                 }
                 Some((secret, at)) => format!("{}{}", &word[..at], secret.mask(&word[at..])),
-                None => mask_url(&word),
+                None => mask_word(&word),
             },
-            None => mask_url(&word),
+            None => mask_word(&word),
         };
         kept.push(masked);
     }
@@ -87,6 +87,23 @@ fn secret_flag(word: &str) -> Option<(Secret, usize)> {
     Some((secret, value_at + usize::from(has_sign)))
 }
 
+/// A word that may hold a secret whatever stands before it.
+fn mask_word(word: &str) -> String {
+    mask_setting(word).unwrap_or_else(|| mask_url(word))
+}
+
+/// `sasl.jaas.config=…`, a setting of a Java client, also behind `--command-property=`. `None`: it
+/// is no such setting, or none with a secret.
+fn mask_setting(word: &str) -> Option<String> {
+    let (name, value) = word.split_once('=')?;
+    if name.starts_with("--") {
+        return mask_setting(value).map(|masked| format!("{name}={masked}"));
+    }
+    let secret = ["jaas", "password", "secret", "token", "key"];
+    let is_secret = name.contains('.') && secret.iter().any(|part| name.contains(part));
+    is_secret.then(|| format!("{name}={MASK}"))
+}
+
 /// `http://user:password@host/`.
 fn mask_url(word: &str) -> String {
     let Some((scheme, rest)) = word.split_once("://") else {
@@ -128,6 +145,14 @@ mod tests {
             (&["--body=password=x"], &["--body=…"]),
             (&["--body", "-H"], &["--body", "…"]),
             (&["--sasl", "name:secret"], &["--sasl", "…"]),
+            (
+                &["sasl.jaas.config=x required password=\"y\";", "acks=1"],
+                &["sasl.jaas.config=…", "acks=1"],
+            ),
+            (
+                &["--command-property=ssl.keystore.password=x"],
+                &["--command-property=ssl.keystore.password=…"],
+            ),
             (&["-b", "@file.json"], &["-b", "@file.json"]),
             (&["http://u:p@host:80/a@b"], &["http://…@host:80/a@b"]),
         ] {
@@ -149,6 +174,12 @@ mod tests {
             ],
             &["--label", "H=b", "-LUB", "--bind-ip", "10.0.0.1", "-"],
             &["--", "-H", "http://host/"],
+            &["--sasl-password-file=x", "--label", "key=b"],
+            &[
+                "--producer-props",
+                "bootstrap.servers=h:1",
+                "batch.size=16384",
+            ],
         ] {
             assert_eq!(kept(typed), typed);
         }

@@ -46,17 +46,6 @@ pub(crate) fn launch_as(
         output::stdout(&dry_run::plan(client, options)?)?;
         return Ok(0);
     }
-    launch_by(output, measure)
-}
-
-/// The same, where nobody knows what there is to do before somebody was asked.
-///
-/// # Errors
-/// Why there was no run, or why its result could not be written.
-pub(crate) fn launch_by(
-    output: &OutputArgs,
-    measure: impl FnOnce(&Signals) -> Result<Document, Failure>,
-) -> Result<u8, Failure> {
     let files = Files::open(output)?;
     let signals = drive::signals()?;
     host::raise_open_files();

@@ -10,9 +10,12 @@ mod produce;
 use std::ffi::OsString;
 
 use clap::Subcommand;
+use loadgen_core::cli::CommonArgs;
+use loadgen_core::run::Options;
 
 use self::consume::ConsumeCommand;
 use self::produce::{ProduceCommand, SeedCommand};
+use crate::command;
 use crate::failure::Failure;
 
 /// The clients there are.
@@ -53,6 +56,19 @@ pub(crate) fn run(typed: &KafkaCommand, words: &[OsString]) -> Result<u8, Failur
             typed.words.len()
         ))),
     }
+}
+
+/// What the shared flags mean here. Connections are 0 where none were typed: how many it takes is
+/// known when the brokers are.
+fn options(common: &CommonArgs, words: &[OsString]) -> Result<Options, Failure> {
+    let mut common = common.clone();
+    let typed = common.load.connections;
+    // Not to be told of fewer connections than workers by a default that is not ours.
+    common.load.connections = typed.or(common.load.workers);
+    let mut options = common.options(&command::recorded(words))?;
+    options.engine.connections = typed.unwrap_or(0);
+    common.client_of(&CLIENTS)?;
+    Ok(options)
 }
 
 /// The password, when none was typed.

@@ -3,17 +3,18 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use loadgen_core::cli::{CommonArgs, LoadArgs};
+use loadgen_core::cli::{CommonArgs, DriverArg, LoadArgs};
 use loadgen_core::run::Options;
 use loadgen_core::stop::Stop;
 use loadgen_kafka::args::ConsumeArgs;
 use loadgen_kafka::plan;
 use loadgen_kafka::spec::{ConsumeSpec, Until};
 
-use super::{CLIENTS, flow, password};
+use super::flow::Reading;
+use super::{options, password};
+use crate::drive;
 use crate::failure::Failure;
-use crate::launch::launch_by;
-use crate::{command, drive};
+use crate::launch::launch_as;
 
 /// What can be typed behind `loadgen kafka consume`.
 #[derive(Debug, clap::Args)]
@@ -41,8 +42,7 @@ pub(crate) struct ConsumeCommand {
 /// Judges what was typed before anybody is asked.
 fn judged(typed: &ConsumeCommand, words: &[OsString]) -> Result<(Options, ConsumeSpec), Failure> {
     let common = &typed.common;
-    let mut options = common.options(&command::recorded(words))?;
-    common.client_of(&CLIENTS)?;
+    let mut options = options(common, words)?;
     let load = &common.load;
     let spec = typed.kafka.spec(load.requests, password().as_deref())?;
     plan::consume(&spec)?;
@@ -88,16 +88,14 @@ fn check_times(options: &Options, spec: &ConsumeSpec) -> Result<(), Failure> {
 /// # Errors
 /// Why there was no run, or why its result could not be written.
 pub(super) fn run(typed: &ConsumeCommand, words: &[OsString]) -> Result<u8, Failure> {
-    let (mut options, spec) = judged(typed, words)?;
-    let common = &typed.common;
-    if common.load.connections.is_none() {
-        // Known when the brokers are.
-        options.engine.connections = 0;
-    }
-    let output = &common.output;
-    launch_by(output, |signals| {
-        flow::consume(&spec, options, |handle| {
-            drive::to_end(handle, signals, output.quiet)
-        })
+    let (options, spec) = judged(typed, words)?;
+    let output = &typed.common.output;
+    let reading = match typed.common.client.driver {
+        DriverArg::Epoll => Reading::prepare(&spec, options)?,
+        DriverArg::Sim => Reading::simulated(&spec, options)?,
+    };
+    let (client, options) = reading.planned();
+    launch_as(&*client, &options, output, |signals| {
+        reading.run(|handle| drive::to_end(handle, signals, output.quiet))
     })
 }

@@ -3,26 +3,26 @@
 //!
 //! Subcommands and doors come through here. Nothing here may judge what was typed.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod read;
+mod write;
 
-use loadgen_core::engine::{Native, shares};
+use std::time::{Duration, Instant};
+
+use loadgen_core::engine::shares;
 use loadgen_core::host;
-use loadgen_core::pace::Pacing;
 use loadgen_core::results::Document;
-use loadgen_core::run::{Handle, Options, start_client};
-use loadgen_core::stop::Stop;
+use loadgen_core::run::{Handle, Options};
 use loadgen_core::workload::Route;
 use loadgen_kafka::cluster::Topic;
-use loadgen_kafka::control::{Control, ControlError, Offset, Watcher};
-use loadgen_kafka::fetch::{ConsumePlan, ConsumeScenario};
-use loadgen_kafka::plan::{self, NewTopic};
-use loadgen_kafka::produce::{ProducePlan, ProduceScenario};
-use loadgen_kafka::reconcile::{self, Growth, Writing};
-use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec, Depth, Isolation, ProduceSpec, Until};
+use loadgen_kafka::control::{Control, ControlError};
+use loadgen_kafka::plan;
+use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+
+pub(crate) use read::Reading;
+pub(crate) use write::{Writes, Writing};
 
 /// How long a broker may take for any answer outside the run.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ impl Found {
         let deadline = Instant::now() + LEADERS_PATIENCE;
         let mut found = Self::wait(control, name, true)?;
         // A leader may not know yet that it is one.
-        while let Err(why) = ends(&mut found.control, &found.topic) {
+        while let Err(why) = write::ends(&mut found.control, &found.topic) {
             if Instant::now() > deadline {
                 return Err(Failure::target(why));
             }
@@ -97,8 +97,7 @@ impl Found {
     /// Where connections go, how many, and how many requests are in flight at each broker.
     pub(super) fn places(&self, options: &mut Options) -> Result<Places, Failure> {
         let routes = self.control.routes(&self.topic).map_err(failure)?;
-        let engine = &mut options.engine;
-        engine.connections = connections(engine.connections, options.workers, routes.len())?;
+        options.engine.connections = connections(options, routes.len())?;
         let engine = &options.engine;
         let slots = shares(engine.connections, &routes);
         let slots = slots
@@ -126,10 +125,13 @@ pub(super) struct Places {
     pub(super) slots: Vec<u32>,
 }
 
-/// `typed` is 0 where none were: one for each broker and worker then, so that every worker reaches
-/// every leader.
-fn connections(typed: u32, workers: Option<usize>, brokers: usize) -> Result<u32, Failure> {
+/// 0 stands for none that were typed: one for each broker and worker then, so that every worker
+/// reaches every leader.
+fn connections(options: &Options, brokers: usize) -> Result<u32, Failure> {
+    let typed = options.engine.connections;
     if typed == 0 {
+        let named = options.cpus.as_ref().map(Vec::len);
+        let workers = options.workers.or(named);
         let workers = workers.unwrap_or_else(|| host::Allowed::read().parallelism());
         return u32::try_from(workers.saturating_mul(brokers)).map_err(|_| {
             Failure::usage(format!("{workers} workers × {brokers} brokers is too much"))
@@ -155,54 +157,10 @@ pub(super) fn failure(error: ControlError) -> Failure {
 /// Why there was no run.
 pub(crate) fn consume(
     spec: &ConsumeSpec,
-    mut options: Options,
+    options: Options,
     to_end: impl FnOnce(Handle) -> Document,
 ) -> Result<Document, Failure> {
-    let mut found = Found::ask(&spec.cluster, &spec.topic)?;
-    found.narrow(&spec.partitions)?;
-    let (topic, control) = (&found.topic, &mut found.control);
-    let earliest = control.offsets(topic, Offset::Earliest, Isolation::ReadUncommitted);
-    let latest = control.offsets(topic, Offset::Latest, spec.isolation);
-    let range = plan::range(
-        spec,
-        topic,
-        &earliest.map_err(failure)?,
-        &latest.map_err(failure)?,
-    )?;
-    let offsets = range.offsets();
-    let settings = found.settings();
-    found.topic = range.topic;
-    let places = found.places(&mut options)?;
-    let topic = Arc::new(found.topic);
-    let plan = ConsumePlan {
-        spec: spec.clone(),
-        topic: Arc::clone(&topic),
-        routes: places.routes,
-        starts: range.starts,
-        ends: range.ends,
-        slots: places.slots,
-        seed: options.engine.seed,
-    };
-    let scenario = Arc::new(ConsumeScenario::new(plan));
-    let watcher = Watcher::start(found.control, topic);
-    let handle = start_client(Arc::new(Native(scenario)), options)?;
-    let mut document = to_end(handle);
-    drop(watcher);
-    reconcile::put(&mut document, "settings", settings);
-    if spec.until == Until::End && spec.records.is_none() && spec.depth > Depth::None {
-        reconcile::read_to_end(&mut document, offsets);
-    }
-    Ok(document)
-}
-
-/// What a run writes.
-#[derive(Clone, Copy)]
-pub(crate) struct Writes<'a> {
-    pub(crate) spec: &'a ProduceSpec,
-    /// Records of the whole run.
-    pub(crate) records: Option<u64>,
-    /// A topic to be made first.
-    pub(crate) create: Option<&'a NewTopic>,
+    Reading::prepare(spec, options)?.run(to_end)
 }
 
 /// Writes what `writes` says. A rate in `options` is one of records, and becomes one of batches.
@@ -211,81 +169,32 @@ pub(crate) struct Writes<'a> {
 /// Why there was no run.
 pub(crate) fn produce(
     writes: Writes<'_>,
-    mut options: Options,
+    options: Options,
     to_end: impl FnOnce(Handle) -> Document,
 ) -> Result<Document, Failure> {
-    let spec = writes.spec;
-    let mut found = match writes.create {
-        None => Found::ask(&spec.cluster, &spec.topic)?,
-        Some(new) => {
-            let mut control = Control::open(&spec.cluster, PATIENCE).map_err(failure)?;
-            if !control.create_topic(new).map_err(failure)? {
-                return Err(Failure::target(format!(
-                    "--create: the cluster has a topic {} already",
-                    new.name
-                )));
-            }
-            Found::made(control, &spec.topic)?
-        }
-    };
-    found.narrow(&spec.partitions)?;
-    let settings = found.settings();
-    let before = ends(&mut found.control, &found.topic);
-    let places = found.places(&mut options)?;
-    let topic = Arc::new(found.topic);
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let plan = ProducePlan {
-        spec: spec.clone(),
-        topic: Arc::clone(&topic),
-        routes: places.routes,
-        records: writes.records,
-        unix_ms_at_zero: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-    };
-    let scenario = ProduceScenario::new(plan);
-    let scenario = Arc::new(scenario.map_err(|error| Failure::usage(error.detail))?);
-    let batch_records = u64::from(scenario.rules().template(false).records);
-    if let Some(batches) = scenario.rules().batches() {
-        options.engine.stop = Stop::Requests(batches);
-    }
-    if let Pacing::Open { rate_per_s, .. } = &mut options.engine.pacing {
-        *rate_per_s /= batch_records as f64;
-    }
-    let watcher = Watcher::start(found.control, Arc::clone(&topic));
-    let handle = start_client(Arc::new(Native(scenario)), options)?;
-    let mut document = to_end(handle);
-    let after = watcher.stop().map_or_else(
-        || Err("the leaders' watcher broke".to_owned()),
-        |mut control| ends(&mut control, &topic),
-    );
-    reconcile::put(&mut document, "settings", settings);
-    let growth = before.and_then(|before| Ok(growth(&topic, &before, &after?)));
-    let writing = Writing {
-        acks: spec.acks,
-        batch_records,
-        growth: growth.as_deref().map_err(String::as_str),
-    };
-    reconcile::written(&mut document, &writing);
-    Ok(document)
+    Writing::prepare(writes, options)?.run(to_end)
 }
 
-/// The ends of the logs; why nobody knows them.
-fn ends(control: &mut Control, topic: &Topic) -> Result<Vec<i64>, String> {
-    let ends = control.offsets(topic, Offset::Latest, Isolation::ReadUncommitted);
-    ends.map_err(|error| error.text)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn growth(topic: &Topic, before: &[i64], after: &[i64]) -> Vec<Growth> {
-    let both = before.iter().zip(after);
-    topic
-        .partitions
-        .iter()
-        .zip(both)
-        .map(|(partition, (&before, &after))| Growth {
-            partition: partition.index,
-            before,
-            after,
-        })
-        .collect()
+    #[test]
+    fn every_worker_reaches_every_broker_unless_told_otherwise() {
+        let options = |typed: u32, workers, cpus: Option<Vec<u32>>| {
+            let mut options = Options {
+                workers,
+                cpus,
+                ..Options::default()
+            };
+            options.engine.connections = typed;
+            options
+        };
+        assert_eq!(connections(&options(0, Some(4), None), 3), Ok(12));
+        assert_eq!(connections(&options(0, None, Some(vec![1, 2])), 1), Ok(2));
+        assert_eq!(connections(&options(3, Some(1), None), 3), Ok(3));
+        let few = connections(&options(2, Some(1), None), 3).unwrap_err();
+        let parts = ["-c 2", "3 brokers"];
+        assert!(parts.iter().all(|part| few.text.contains(part)), "{few:?}");
+    }
 }

@@ -3,17 +3,18 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use loadgen_core::cli::CommonArgs;
+use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::run::Options;
 use loadgen_kafka::args::{CreateArgs, ProduceArgs};
 use loadgen_kafka::plan::{self, NewTopic};
 use loadgen_kafka::spec::ProduceSpec;
 
-use super::flow::{self, Writes};
-use super::{CLIENTS, password};
+use super::flow::{Writes, Writing};
+use super::{options, password};
+use crate::drive;
 use crate::failure::Failure;
-use crate::launch::launch_by;
-use crate::{command, drive};
+use crate::launch::launch_as;
+use crate::output::Files;
 
 /// Requests in flight of a connection that fills a topic, at the least: it may be quick.
 const SEED_DEPTH: u32 = 4;
@@ -75,8 +76,12 @@ fn judged(
     create: Option<NewTopic>,
     words: &[OsString],
 ) -> Result<Judged, Failure> {
-    let options = common.options(&command::recorded(words))?;
-    common.client_of(&CLIENTS)?;
+    let options = options(common, words)?;
+    if common.client.driver == DriverArg::Sim {
+        return Err(Failure::usage(
+            "--driver sim: its scripted cluster is for reading; loadgen serve kafka takes records",
+        ));
+    }
     let engine = &options.engine;
     let spec = kafka.spec(engine.seed, engine.timeout, password().as_deref())?;
     let records = common.load.requests;
@@ -121,25 +126,23 @@ pub(super) fn seed(typed: &SeedCommand, words: &[OsString]) -> Result<u8, Failur
 }
 
 fn launch(judged: Judged, common: &CommonArgs) -> Result<u8, Failure> {
-    let Judged {
-        mut options,
-        spec,
-        records,
-        create,
-    } = judged;
-    if common.load.connections.is_none() {
-        // Known when the brokers are.
-        options.engine.connections = 0;
-    }
     let output = &common.output;
-    launch_by(output, |signals| {
-        let writes = Writes {
-            spec: &spec,
-            records,
-            create: create.as_ref(),
-        };
-        flow::produce(writes, options, |handle| {
-            drive::to_end(handle, signals, output.quiet)
-        })
+    if let Some(new) = judged.create.as_ref().filter(|_| output.dry_run) {
+        return Err(Failure::usage(format!(
+            "--dry-run: topic {} is not there before --create made it, and without it there is no plan",
+            new.name
+        )));
+    }
+    // A topic is not made for a result that nobody can write.
+    drop(Files::open(output)?);
+    let writes = Writes {
+        spec: &judged.spec,
+        records: judged.records,
+        create: judged.create.as_ref(),
+    };
+    let writing = Writing::prepare(writes, judged.options)?;
+    let (client, options) = writing.planned();
+    launch_as(&*client, &options, output, |signals| {
+        writing.run(|handle| drive::to_end(handle, signals, output.quiet))
     })
 }

@@ -1,8 +1,12 @@
 //! `loadgen kafka` as its users meet it: what is refused, and how, before anybody is asked.
 
+use loadgen_kafka::target::{Target as KafkaTarget, TargetOptions as KafkaTargetOptions};
+use serde_json::Value;
+
 use crate::{command, loadgen};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a refusal")]
 fn two_when_the_command_line_is_wrong() {
     for (line, parts) in [
         ("kafka", ["consume", "seed"]),
@@ -42,6 +46,14 @@ fn two_when_the_command_line_is_wrong() {
         (
             "kafka produce h --topic t --ack-timeout 11s",
             ["--ack-timeout 11s", "--timeout 10s"],
+        ),
+        (
+            "kafka produce h --topic t --driver sim",
+            ["--driver sim", "serve kafka"],
+        ),
+        (
+            "kafka seed h --topic t -n 5 --create --dry-run",
+            ["--dry-run", "--create"],
         ),
         ("kafka seed h --topic t", ["--requests", ""]),
         (
@@ -87,6 +99,50 @@ fn three_when_no_broker_answers() {
             left.stderr
         );
     }
+}
+
+#[test]
+fn a_scripted_cluster_is_read_to_its_end_on_a_virtual_clock() {
+    let left = loadgen("kafka consume h --topic t --driver sim --verify records --json");
+    assert_eq!(left.code, Some(0), "{}", left.stderr);
+    let document = left.document();
+    let said = &document["protocol_details"]["reconciliation"];
+    assert_eq!(
+        (&said["records"], &said["offsets"]),
+        (&400_000.into(), &400_000.into())
+    );
+    assert_eq!(document["totals"]["payload_rx_bytes"], 400_000_000);
+    // The script answers after 1 ms; a cell of the histogram is a thousandth wide.
+    let max_ns = document["summary"]["response_time"]["max_ns"].as_u64();
+    assert!(
+        (Some(1_000_000)..Some(1_001_000)).contains(&max_ns),
+        "{max_ns:?}"
+    );
+    let some = loadgen("kafka consume h --topic t --driver sim --partitions 2 --from 99990 --json");
+    let records = &some.document()["protocol_details"]["reconciliation"]["records"];
+    assert_eq!(records, 10);
+}
+
+#[test]
+fn a_dry_run_asks_the_cluster_and_sends_nothing() {
+    let target = KafkaTarget::start(KafkaTargetOptions {
+        topics: vec!["t".to_owned()],
+        ..KafkaTargetOptions::default()
+    });
+    let target = target.unwrap();
+    for what in ["consume", "produce"] {
+        let line = format!("kafka {what} {} --topic t -c 3 --dry-run", target.address());
+        let left = loadgen(&line);
+        assert_eq!(left.code, Some(0), "{}", left.stderr);
+        let plan: Value = serde_json::from_str(&left.stdout).unwrap();
+        assert_eq!(plan["plan"]["connections"], 3, "{plan}");
+        assert_eq!(plan["plan"]["kafka"]["topic"], "t", "{plan}");
+    }
+    let stats = serde_json::to_value(target.stop()).unwrap();
+    for counter in ["fetch_requests", "produce_requests"] {
+        assert_eq!(stats[counter], 0, "{stats}");
+    }
+    assert!(stats["control_requests"].as_u64() > Some(0), "{stats}");
 }
 
 #[test]
