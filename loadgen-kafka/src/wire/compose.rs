@@ -24,6 +24,15 @@ pub struct Draft<'a> {
     pub timestamp_delta_ms: i64,
 }
 
+/// How far a [`Composer`] was.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    body_bytes: usize,
+    records: u32,
+    payload_bytes: u64,
+    delta_max_ms: i64,
+}
+
 /// Collects the records of one batch.
 #[derive(Clone, Debug, Default)]
 pub struct Composer {
@@ -92,6 +101,25 @@ impl Composer {
         self.delta_max_ms = self.delta_max_ms.max(draft.timestamp_delta_ms);
         self.records += 1;
         Ok(value_at)
+    }
+
+    /// Where it is, for [`Composer::back_to`].
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            body_bytes: self.body.len(),
+            records: self.records,
+            payload_bytes: self.payload_bytes,
+            delta_max_ms: self.delta_max_ms,
+        }
+    }
+
+    /// Takes back the records since `before`: a batch that has become too large is as it was.
+    pub fn back_to(&mut self, before: Mark) {
+        self.body.truncate(before.body_bytes);
+        self.records = before.records;
+        self.payload_bytes = before.payload_bytes;
+        self.delta_max_ms = before.delta_max_ms;
     }
 
     /// Writes the record behind its length into `one`; says where in it the value begins.
@@ -256,7 +284,16 @@ mod tests {
         composer.clear();
         let error = composer.finish(Codec::None, 5).unwrap_err();
         assert_eq!(error.wrong, Wrong::Batch);
-        let (again, _) = three();
+        let (mut again, _) = three();
+        let mark = again.mark();
+        let late = Draft {
+            value: Some(b"too much"),
+            timestamp_delta_ms: 99,
+            ..Draft::default()
+        };
+        again.push(&late).unwrap();
+        again.back_to(mark);
+        assert_eq!((again.records(), again.payload_bytes()), (3, 6));
         assert_eq!(again.finish(Codec::None, 5).unwrap(), first);
     }
 }
