@@ -239,12 +239,7 @@ impl<'a> Contents<'a> {
 
     /// As many records as fit into the batch, `limit` at the most and one at least. Of the same
     /// `class`, fewer records are the first ones of more.
-    fn compose(
-        &self,
-        numbers: Numbers<'_>,
-        limit: u64,
-        class: u64,
-    ) -> Result<Composed, WireError> {
+    fn compose(&self, numbers: Numbers<'_>, limit: u64, class: u64) -> Result<Composed, WireError> {
         let headers = self.headers.iter();
         let headers: Vec<(&str, Option<&[u8]>)> = headers
             .map(|(name, value)| (*name, Some(&value[..])))
