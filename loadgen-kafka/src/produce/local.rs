@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use loadgen_core::time::Tick;
+use loadgen_core::workload::RouteId;
 use serde_json::{Value, json};
 
 use super::ProduceRules;
@@ -53,8 +54,8 @@ pub struct Local {
     written: RefCell<Vec<Written>>,
     /// By code: how many, and the first message.
     errors: RefCell<BTreeMap<i16, (u64, Option<String>)>>,
-    /// Partitions that were refused, and until when others are written to instead.
-    held: RefCell<Vec<(u32, Tick)>>,
+    /// Partitions that were refused, by whom, and until when others are written to instead.
+    held: RefCell<Vec<(u32, RouteId, Tick)>>,
 }
 
 fn add(cell: &Cell<u64>, count: u64) {
@@ -146,24 +147,25 @@ impl Local {
         add(&self.throttle_ms, ms);
     }
 
-    /// Until then, others than this partition are written to.
+    /// Until then, others than this partition are written to on this route.
     #[cold]
-    pub(super) fn hold(&self, partition: u32, until: Tick) {
+    pub(super) fn hold(&self, partition: u32, route: RouteId, until: Tick) {
         let mut held = self.held.borrow_mut();
-        held.retain(|(other, _)| *other != partition);
-        held.push((partition, until));
+        held.retain(|(other, ..)| *other != partition);
+        held.push((partition, route, until));
     }
 
-    /// Whether this partition is held.
+    /// Whether this partition is held on this route. A new leader has refused nothing.
     #[inline]
-    pub(super) fn holds(&self, partition: u32) -> bool {
+    pub(super) fn holds(&self, partition: u32, route: RouteId) -> bool {
         let mut held = self.held.borrow_mut();
         if held.is_empty() {
             return false;
         }
         let now = self.now.get();
-        held.retain(|(_, until)| *until > now);
-        held.iter().any(|(other, _)| *other == partition)
+        held.retain(|(_, _, until)| *until > now);
+        held.iter()
+            .any(|held| (held.0, held.1) == (partition, route))
     }
 
     /// The counts, for [`sum`].

@@ -129,9 +129,9 @@ impl ProduceSession {
             return Then::Reuse;
         }
         let until = self.local.now.get() + DOUBT_PAUSE;
-        self.local.hold(position as u32, until);
+        self.local.hold(position as u32, self.route, until);
         let here = |at: &usize| topic.leader(*at) == Some(self.route);
-        let free = |at: &usize| !self.local.holds(*at as u32);
+        let free = |at: &usize| !self.local.holds(*at as u32, self.route);
         let mut others = (0..topic.partitions.len()).filter(here).filter(free);
         if others.next().is_some() {
             Then::Reuse

@@ -35,7 +35,7 @@ impl ProduceWorkload {
     /// The next partition that `route` leads; one that was refused lately only where there is no
     /// other.
     fn partition(&mut self, route: RouteId) -> Option<u32> {
-        self.pass(route, |local, at| !local.holds(at))
+        self.pass(route, |local, at| !local.holds(at, route))
             .or_else(|| self.pass(route, |_, _| true))
     }
 
