@@ -99,7 +99,7 @@ fn requests_are_what_was_asked_for_to_another_decoder() {
             let conn = connection(&setup);
             for ticket in &conn.tickets {
                 assert_eq!(ticket.answered, number != 0);
-                assert_eq!((ticket.units, ticket.payload_tx_bytes), (RECORDS, 1040));
+                assert_eq!((ticket.units, ticket.payload_tx_bytes), (RECORDS, 140));
             }
             let mut bytes = Bytes::from(conn.requests);
             for n in 0..4 {

@@ -52,7 +52,7 @@ impl Setup {
     }
 }
 
-/// Batches of ten records of a hundred bytes, and keys of four.
+/// Batches of ten records of ten bytes, and keys of four: small, for each connection composes its own.
 fn spec(setup: &Setup) -> ProduceSpec {
     ProduceSpec {
         cluster: ClusterSpec {
@@ -63,11 +63,11 @@ fn spec(setup: &Setup) -> ProduceSpec {
         topic: TOPIC.to_owned(),
         partitions: Vec::new(),
         records: RecordSpec {
-            value_bytes: 100,
+            value_bytes: 10,
             key_bytes: Some(4),
             headers: Vec::new(),
             codec: setup.codec,
-            batch_bytes: 61 + 10 * 115,
+            batch_bytes: 61 + 10 * 21,
         },
         acks: setup.acks,
         partitioner: Partitioner::RoundRobin,
