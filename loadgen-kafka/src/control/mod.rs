@@ -95,11 +95,9 @@ impl Control {
     /// # Errors
     /// What the last one did when none answered well.
     pub fn open(spec: &ClusterSpec, patience: Duration) -> Result<Self, ControlError> {
-        let rules = GreetingRules {
-            client_id: spec.client_id.clone(),
-            sasl: spec.sasl.clone(),
-            seed: std::process::id().into(),
-        };
+        // Beside the run: its seed is not needed to repeat anything.
+        let seed = std::process::id().into();
+        let rules = GreetingRules::new(spec.client_id.clone(), spec.sasl.clone(), seed);
         let mut control = Self {
             rules: Arc::new(rules),
             patience,

@@ -177,11 +177,11 @@ impl ProducePlan {
             unix_ms_at_zero,
             written: (0..topic.partitions.len()).map(written).collect(),
             open: AtomicU64::new(0),
-            greeting: Arc::new(GreetingRules {
-                client_id: spec.cluster.client_id,
-                sasl: spec.cluster.sasl,
-                seed: spec.seed,
-            }),
+            greeting: Arc::new(GreetingRules::new(
+                spec.cluster.client_id,
+                spec.cluster.sasl,
+                spec.seed,
+            )),
             acks: spec.acks,
             timeout_ms: spec.timeout_ms,
             codec: spec.records.codec,
