@@ -92,11 +92,11 @@ impl ConsumePlan {
                 depth: spec.depth,
             }),
             slots,
-            greeting: Arc::new(GreetingRules {
-                client_id: spec.cluster.client_id.clone(),
-                sasl: spec.cluster.sasl.clone(),
+            greeting: Arc::new(GreetingRules::new(
+                spec.cluster.client_id.clone(),
+                spec.cluster.sasl.clone(),
                 seed,
-            }),
+            )),
             common: Common {
                 client_id: spec.cluster.client_id,
                 topic: spec.topic,

@@ -208,11 +208,11 @@ impl ProducePlan {
                 behind: topic.partitions.iter().map(|_| nowhere()).collect(),
                 open: AtomicU64::new(0),
             }),
-            greeting: Arc::new(GreetingRules {
-                client_id: spec.cluster.client_id,
-                sasl: spec.cluster.sasl,
-                seed: spec.seed,
-            }),
+            greeting: Arc::new(GreetingRules::new(
+                spec.cluster.client_id,
+                spec.cluster.sasl,
+                spec.seed,
+            )),
             acks: spec.acks,
             timeout_ms: spec.timeout_ms,
             codec: spec.records.codec,
