@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use loadgen_core::protocol::{Fault, Handshake, Phase};
 use loadgen_core::workload::Random;
 
-use crate::sasl::Exchange;
+use crate::sasl::{Exchange, Keys};
 use crate::spec::Credentials;
 use crate::tables;
 use crate::wire::prim::{Reader, put_string};
@@ -38,20 +38,39 @@ pub mod api {
     pub(crate) const SASL_AUTHENTICATE: i16 = 36;
 }
 
+/// What a listener without SASL answers to its handshake.
+const ILLEGAL_SASL_STATE: i16 = 34;
 /// The longest answer to any part of the greeting.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// The most requests a broker can list.
 const APIS_MAX: i32 = 4096;
 
 /// What all greetings of a run go by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct GreetingRules {
     /// What we call ourselves.
     pub client_id: String,
     /// Who we are.
     pub sasl: Option<Credentials>,
-    /// Seed of the nonces of SCRAM.
+    /// Seed of the nonces of SCRAM: with the serial of a connection it decides them, so that a run
+    /// can be repeated byte for byte. They are no secret and never were (RFC 5802 section 5.1), but
+    /// whoever knows the seed knows them beforehand: the server's own nonce is what then keeps an
+    /// old exchange from being played again. That is enough for a test cluster, and no more.
     pub seed: u64,
+    keys: Keys,
+}
+
+impl GreetingRules {
+    /// The rules; see the fields.
+    #[must_use]
+    pub fn new(client_id: String, sasl: Option<Credentials>, seed: u64) -> Self {
+        Self {
+            client_id,
+            sasl,
+            seed,
+            keys: Keys::default(),
+        }
+    }
 }
 
 /// The versions a connection speaks.
@@ -84,7 +103,8 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    /// `serial` tells connections apart: each has a nonce of its own.
+    /// `serial` tells connections apart: each has a nonce of its own. One that is opened anew may
+    /// have the same again.
     #[must_use]
     pub fn new(rules: &Arc<GreetingRules>, serial: u64) -> Self {
         let exchange = rules.sasl.clone().map(|who| {
@@ -181,7 +201,7 @@ impl Greeting {
             Step::Authenticate => {
                 let said = authenticated(body)?;
                 let next = match &mut self.exchange {
-                    Some(exchange) => exchange.next(said)?,
+                    Some(exchange) => exchange.next(said, &self.rules.keys)?,
                     None => None,
                 };
                 match next {
@@ -287,15 +307,16 @@ fn mechanism_taken(body: &[u8]) -> Result<(), WireError> {
         };
         names.push(name.escape_ascii().to_string());
     }
-    Err(Wrong::AuthRefused.because(format!(
-        "the broker refuses the mechanism with {} ({code}); it has {}",
-        tables::name_of(code),
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
-    )))
+    let name = tables::name_of(code);
+    Err(Wrong::AuthRefused.because(if code == ILLEGAL_SASL_STATE {
+        format!("this listener has no SASL, connect without it: {name} ({code})")
+    } else {
+        let names = match &names[..] {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        format!("the broker refuses the mechanism with {name} ({code}); it has {names}")
+    }))
 }
 
 /// The answer to `SaslAuthenticate`: an error, its text, and a message.
@@ -326,11 +347,7 @@ mod tests {
     use crate::spec::Mechanism;
 
     fn rules(sasl: Option<Credentials>) -> Arc<GreetingRules> {
-        Arc::new(GreetingRules {
-            client_id: "loadgen".into(),
-            sasl,
-            seed: 1,
-        })
+        Arc::new(GreetingRules::new("loadgen".into(), sasl, 1))
     }
 
     fn plain() -> Option<Credentials> {

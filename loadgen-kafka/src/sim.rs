@@ -337,13 +337,13 @@ fn made_up(records: u32, value_bytes: usize) -> Vec<u8> {
     composer.finish(Codec::None, 0).unwrap_or_default()
 }
 
-fn framed(body: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes()[..], body].concat()
 }
 
 /// The body of the first frame, once it has all come, and the bytes it took.
-fn frame(bytes: &[u8]) -> Option<(Bytes, usize)> {
+pub(crate) fn frame(bytes: &[u8]) -> Option<(Bytes, usize)> {
     let length = u32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
     let body = bytes.get(4..length.checked_add(4)?)?;
     Some((Bytes::copy_from_slice(body), 4 + length))

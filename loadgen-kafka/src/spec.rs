@@ -5,7 +5,7 @@
 use crate::wire::batch::Codec;
 
 /// Who we are, and by which mechanism we say so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The mechanism.
     pub mechanism: Mechanism,
@@ -13,6 +13,16 @@ pub struct Credentials {
     pub user: String,
     /// The password.
     pub password: String,
+}
+
+/// Without the password: specs are printed where something went wrong.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("mechanism", &self.mechanism)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// SASL mechanisms.

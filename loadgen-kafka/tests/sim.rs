@@ -452,3 +452,52 @@ fn a_broker_that_throttles_is_left_alone_for_so_long() {
     assert_eq!(consumed(&document)["throttle_ms"], 290);
     assert_eq!(findings(&document), ["kafka.throttled"]);
 }
+
+#[test]
+fn a_partition_that_is_refused_again_and_again_is_not_asked_for_all_the_time() {
+    let mut setup = Setup::new(4, 100);
+    setup.until = Until::Follow;
+    // Without the watcher nobody learns where it went, and below v12 the reply does not say.
+    (setup.version, setup.watched) = (11, false);
+    setup.happenings = vec![(4, Happening::Move(0, 2))];
+    setup.stop = Stop::After(Duration::from_secs(10));
+    let document = setup.run();
+    nothing_failed(&document);
+    let errors = consumed(&document)["errors"][0]["count"].as_u64().unwrap();
+    // Every 50 ms at the most, though the partition beside it is there to be asked for.
+    assert!((10..=200).contains(&errors), "{errors}");
+    let fetches = document.totals.completed;
+    assert!(fetches < 500, "{fetches}");
+}
+
+#[test]
+fn a_replay_that_nobody_looks_into_goes_through_the_whole_range() {
+    let mut setup = Setup::new(2, 500);
+    (setup.until, setup.depth) = (Until::Replay, Depth::None);
+    setup.partition_max_bytes = 3000;
+    setup.stop = Stop::After(Duration::from_millis(200));
+    let document = setup.run();
+    nothing_failed(&document);
+    let rows = consumed(&document)["partitions"].as_array().unwrap();
+    let mut fetches = 0;
+    // Batches of ten records take 1.1 kB: two come whole in 3000 bytes. The second log begins inside a
+    // batch, so it has one more of them.
+    for (row, fetches_a_round) in rows.iter().zip([25, 26]) {
+        let rounds = row["rounds"].as_u64().unwrap();
+        assert!(rounds > 50, "{row}");
+        assert!(row["records"].is_null() && row["next_offset"].is_null());
+        fetches += rounds * fetches_a_round;
+    }
+    let (count, units) = row(&document, "fetch", "ok");
+    assert!(
+        (fetches..fetches + 51).contains(&count),
+        "{count}, {fetches}"
+    );
+    assert_eq!((units, document.totals.payload_rx_bytes), (0, None));
+    let bytes = consumed(&document)["records_bytes"].as_u64().unwrap();
+    assert!(
+        (2500 * count..=3000 * count).contains(&bytes),
+        "{bytes} in {count}"
+    );
+    assert_eq!(consumed(&document)["batches"], 0);
+}

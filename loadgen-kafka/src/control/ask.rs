@@ -1,9 +1,9 @@
 //! The questions.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -11,9 +11,10 @@ use kafka_protocol::messages::{
     BrokerId, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, ListOffsetsRequest,
     MetadataRequest, MetadataResponse, TopicName,
 };
-use kafka_protocol::protocol::{Request, StrBytes, VersionRange};
+use kafka_protocol::protocol::{Request, StrBytes};
 use serde_json::{Map, Value, json};
 
+use super::form::{self, Form};
 use super::{Control, ControlError};
 use crate::cluster::{Broker, Topic};
 use crate::plan::NewTopic;
@@ -27,6 +28,11 @@ const OF_BROKER: i8 = 4;
 pub(super) const EXISTS: i16 = 36;
 /// `UNKNOWN_TOPIC_OR_PARTITION`.
 const UNKNOWN_TOPIC: i16 = 3;
+/// `NOT_CONTROLLER`.
+const NOT_CONTROLLER: i16 = 41;
+
+/// Between two questions while a cluster makes up its mind.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// An end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +41,6 @@ pub enum Offset {
     Earliest,
     /// Behind the last record that is visible.
     Latest,
-}
-
-const fn versions(min: i16, max: i16) -> VersionRange {
-    VersionRange { min, max }
 }
 
 fn topic_name(name: &str) -> TopicName {
@@ -51,22 +53,22 @@ impl Control {
         &mut self,
         node: Option<i32>,
         request: &R,
-        range: VersionRange,
+        form: &Form,
     ) -> Result<R::Response, ControlError> {
+        let patience = self.patience.clone();
         let mut again = true;
         loop {
             let link = match node {
                 Some(node) => self.of_node(node)?,
                 None => self.any()?,
             };
-            match link.ask(request, range) {
-                Err(error) if error.unreachable => {
-                    self.forget(node);
-                    if !std::mem::replace(&mut again, false) {
-                        return Err(error);
-                    }
-                }
-                answer => return answer,
+            let error = match link.ask(request, form, &patience) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            self.forget(node);
+            if !error.unreachable || patience.is_over() || !std::mem::replace(&mut again, false) {
+                return Err(error);
             }
         }
     }
@@ -77,8 +79,7 @@ impl Control {
             // An empty list asks for the brokers only.
             .with_topics(Some(topic.map(of).into_iter().collect()))
             .with_allow_auto_topic_creation(false);
-        // 4: may ask without creating; 9 would be flexible, which every broker that has it can do.
-        let answer = self.ask(None, &request, versions(4, 9))?;
+        let answer = self.ask(None, &request, &form::METADATA)?;
         self.controller = answer.controller_id.0;
         let mut brokers: Vec<Broker> = answer
             .brokers
@@ -144,11 +145,53 @@ impl Control {
         Ok(Some(leaders))
     }
 
-    /// An end of every partition's log, in the order of `topic`.
+    /// An end of every partition's log, in the order of `topic`. While a leader moves it is asked
+    /// for again, and `topic` learns who leads.
     ///
     /// # Errors
-    /// When a leader is missing or does not answer, or refuses.
+    /// When a leader is missing for longer than there is patience, or refuses.
     pub fn offsets(
+        &mut self,
+        topic: &Topic,
+        which: Offset,
+        isolation: Isolation,
+    ) -> Result<Vec<i64>, ControlError> {
+        let deadline = Instant::now() + self.patience.each;
+        loop {
+            let error = match self.offsets_now(topic, which, isolation) {
+                Err(error) if passing(&error) => error,
+                answer => return answer,
+            };
+            if Instant::now() + AGAIN_AFTER > deadline || self.patience.is_over() {
+                return Err(error);
+            }
+            std::thread::sleep(AGAIN_AFTER);
+            match self.learn_leaders(topic) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let text = format!("the cluster has no topic {} any more", topic.name);
+                    return Err(ControlError::refused(text));
+                }
+                Err(error) if passing(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks who leads what; whether the topic is there.
+    pub(super) fn learn_leaders(&mut self, topic: &Topic) -> Result<bool, ControlError> {
+        let Some(leaders) = self.leaders(&topic.name)? else {
+            return Ok(false);
+        };
+        for (at, partition) in topic.partitions.iter().enumerate() {
+            let leader = leaders.iter().find(|(index, _)| *index == partition.index);
+            topic.learn(at, leader.and_then(|(_, leader)| *leader));
+        }
+        Ok(true)
+    }
+
+    /// [`Control::offsets`], asked once.
+    pub(super) fn offsets_now(
         &mut self,
         topic: &Topic,
         which: Offset,
@@ -158,7 +201,7 @@ impl Control {
         for (at, partition) in topic.partitions.iter().enumerate() {
             let leader = topic.leader(at).map(|route| topic.brokers[route].node);
             let leader = leader.ok_or_else(|| {
-                ControlError::refused(format!(
+                ControlError::unreachable(format!(
                     "partition {} of {} has no leader",
                     partition.index, topic.name
                 ))
@@ -208,8 +251,7 @@ impl Control {
             .with_replica_id(BrokerId(-1))
             .with_isolation_level(i8::from(isolation == Isolation::ReadCommitted))
             .with_topics(vec![asked]);
-        // 2: isolation levels.
-        let answer = self.ask(Some(node), &request, versions(2, 6))?;
+        let answer = self.ask(Some(node), &request, &form::LIST_OFFSETS)?;
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
             if partition.error_code != 0 {
                 let what = format!("offsets of {}-{}", topic.name, partition.partition_index);
@@ -220,7 +262,8 @@ impl Control {
         Ok(())
     }
 
-    /// Creates a topic; whether it was new: one that exists is left as it is.
+    /// Creates a topic; whether it was new: one that exists is left as it is. Brokers may hear of
+    /// it, and of its leaders, a little later.
     ///
     /// # Errors
     /// When the controller does not answer, or refuses.
@@ -241,13 +284,14 @@ impl Control {
         let request = CreateTopicsRequest::default()
             .with_topics(vec![asked])
             .with_timeout_ms(self.patience_ms());
-        // 4: the broker's defaults by −1.
-        let lowest = if new.partitions.is_none() || replication < 0 {
-            4
+        let form = if new.partitions.is_none() || new.replication.is_none() {
+            form::CREATE_TOPICS_BY_DEFAULT
         } else {
-            2
+            form::CREATE_TOPICS
         };
-        let answer = self.at_controller(&request, versions(lowest, 6))?;
+        let answer = self.at_controller(&request, &form, |answer| {
+            answer.topics.iter().map(|topic| topic.error_code).max()
+        })?;
         for topic in &answer.topics {
             match topic.error_code {
                 0 => {}
@@ -269,12 +313,10 @@ impl Control {
     pub fn delete_topic(&mut self, name: &str) -> Result<bool, ControlError> {
         let request = DeleteTopicsRequest::default()
             .with_topic_names(vec![topic_name(name)])
-            .with_topics(vec![
-                DeleteTopicState::default().with_name(Some(topic_name(name))),
-            ])
             .with_timeout_ms(self.patience_ms());
-        // Up to 5 by name; only one of both lists is encoded.
-        let answer = self.at_controller(&request, versions(1, 5))?;
+        let answer = self.at_controller(&request, &form::DELETE_TOPICS, |answer| {
+            answer.responses.iter().map(|topic| topic.error_code).max()
+        })?;
         for topic in &answer.responses {
             match topic.error_code {
                 0 => {}
@@ -292,17 +334,27 @@ impl Control {
         Ok(true)
     }
 
-    /// Old brokers want the controller itself; one of KRaft passes it on.
+    /// Old brokers want the controller itself, and it may have moved; one of KRaft passes it on.
     fn at_controller<R: Request>(
         &mut self,
         request: &R,
-        range: VersionRange,
+        form: &Form,
+        code: impl Fn(&R::Response) -> Option<i16>,
     ) -> Result<R::Response, ControlError> {
-        let known = self
-            .brokers
-            .iter()
-            .any(|broker| broker.node == self.controller);
-        self.ask(known.then_some(self.controller), request, range)
+        let deadline = Instant::now() + self.patience.each;
+        loop {
+            let known = self
+                .brokers
+                .iter()
+                .any(|broker| broker.node == self.controller);
+            let node = known.then_some(self.controller);
+            let answer = self.ask(node, request, form)?;
+            if code(&answer) != Some(NOT_CONTROLLER) || Instant::now() + AGAIN_AFTER > deadline {
+                return Ok(answer);
+            }
+            std::thread::sleep(AGAIN_AFTER);
+            self.refresh()?;
+        }
     }
 
     /// The settings of a broker and, if named, of a topic, as `{"broker": {…}, "topic": {…}}`:
@@ -320,7 +372,7 @@ impl Control {
         let mut resources = vec![resource(OF_BROKER, node.to_string())];
         resources.extend(topic.map(|name| resource(OF_TOPIC, name.to_owned())));
         let request = DescribeConfigsRequest::default().with_resources(resources);
-        let answer = self.ask(Some(node), &request, versions(1, 3))?;
+        let answer = self.ask(Some(node), &request, &form::DESCRIBE_CONFIGS)?;
         let (mut broker, mut of_topic) = (Map::new(), Map::new());
         for result in &answer.results {
             if result.error_code != 0 {
@@ -348,7 +400,7 @@ impl Control {
     }
 
     fn patience_ms(&self) -> i32 {
-        i32::try_from(self.patience.as_millis()).unwrap_or(i32::MAX)
+        i32::try_from(self.patience.each.as_millis()).unwrap_or(i32::MAX)
     }
 }
 
@@ -357,25 +409,31 @@ pub(super) type Leaders = Vec<(i32, Option<(i32, i32)>)>;
 
 /// A broker has hundreds of settings; these shape what a client sees.
 fn tells(name: &str) -> bool {
-    const EXACTLY: [&str; 16] = [
+    const EXACTLY: [&str; 21] = [
         "num.network.threads",
         "num.io.threads",
         "num.replica.fetchers",
         "queued.max.requests",
         "message.max.bytes",
         "fetch.max.bytes",
+        "replica.fetch.max.bytes",
+        "replica.lag.time.max.ms",
         "max.incremental.fetch.session.cache.slots",
+        "max.connections.per.ip",
+        "connections.max.idle.ms",
+        "connections.max.reauth.ms",
         "min.insync.replicas",
         "default.replication.factor",
         "num.partitions",
         "compression.type",
-        "log.message.timestamp.type",
+        "log.cleanup.policy",
         "log.flush.interval.messages",
         "log.segment.bytes",
         "group.initial.rebalance.delay.ms",
         "auto.create.topics.enable",
     ];
-    EXACTLY.contains(&name) || name.starts_with("socket.") || name.starts_with("log.retention.")
+    const BEGINS: [&str; 3] = ["socket.", "log.retention.", "log.message.timestamp."];
+    EXACTLY.contains(&name) || BEGINS.iter().any(|begin| name.starts_with(begin))
 }
 
 fn name_of(host: &str, port: i32) -> String {
@@ -388,5 +446,7 @@ fn name_of(host: &str, port: i32) -> String {
 
 /// Whether asking again may help: the cluster is still making up its mind.
 pub(super) fn passing(error: &ControlError) -> bool {
-    error.unreachable || error.code.is_some_and(tables::leader_doubtful)
+    // REQUEST_TIMED_OUT, BROKER_NOT_AVAILABLE, NETWORK_EXCEPTION, OFFSET_NOT_AVAILABLE.
+    let later = |code| tables::leader_doubtful(code) || matches!(code, 7 | 8 | 13 | 78);
+    error.unreachable || error.code.is_some_and(later)
 }

@@ -5,12 +5,14 @@
 //! must never be used where something is measured.
 
 mod ask;
+mod form;
 mod link;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use loadgen_core::address;
@@ -20,7 +22,7 @@ use crate::cluster::{Broker, Topic};
 use crate::greeting::GreetingRules;
 use crate::plan::PORT_DEFAULT;
 use crate::spec::ClusterSpec;
-use link::Link;
+use link::{Link, Patience};
 
 pub use ask::Offset;
 pub use watch::Watcher;
@@ -77,7 +79,11 @@ impl std::error::Error for ControlError {}
 #[derive(Debug)]
 pub struct Control {
     rules: Arc<GreetingRules>,
-    patience: Duration,
+    patience: Patience,
+    /// Connections opened so far.
+    opened: u64,
+    /// How often the connection metadata comes from was lost.
+    lost: usize,
     /// Where to begin again when the connection is lost.
     bootstrap: Vec<String>,
     /// The connection metadata comes from.
@@ -95,14 +101,17 @@ impl Control {
     /// # Errors
     /// What the last one did when none answered well.
     pub fn open(spec: &ClusterSpec, patience: Duration) -> Result<Self, ControlError> {
-        let rules = GreetingRules {
-            client_id: spec.client_id.clone(),
-            sasl: spec.sasl.clone(),
-            seed: std::process::id().into(),
-        };
+        // Beside the run: its seed is not needed to repeat anything.
+        let seed = std::process::id().into();
+        let rules = GreetingRules::new(spec.client_id.clone(), spec.sasl.clone(), seed);
         let mut control = Self {
             rules: Arc::new(rules),
-            patience,
+            patience: Patience {
+                each: patience,
+                over: Arc::new(AtomicBool::new(false)),
+            },
+            opened: 0,
+            lost: 0,
             bootstrap: spec.bootstrap.clone(),
             link: None,
             links: Vec::new(),
@@ -126,8 +135,9 @@ impl Control {
     /// When a broker advertises a name that has no address.
     pub fn routes(&self, topic: &Topic) -> Result<Vec<Route>, ControlError> {
         let route = |(route, broker): (usize, &Broker)| {
-            let (host, port) = link::split(&broker.name, PORT_DEFAULT);
-            let endpoints = address::look_up(&host, port).map_err(|error| {
+            let found = address::split(&broker.name)
+                .and_then(|(host, port)| address::look_up(&host, port.unwrap_or(PORT_DEFAULT)));
+            let endpoints = found.map_err(|error| {
                 ControlError::unreachable(format!(
                     "broker {} advertises {}: {error}",
                     broker.node, broker.name
@@ -143,26 +153,46 @@ impl Control {
         topic.brokers.iter().enumerate().map(route).collect()
     }
 
+    fn open_link(&mut self, name: &str) -> Result<Link, ControlError> {
+        self.opened += 1;
+        // From the other end of the numbers than those of the run's connections.
+        let serial = u64::MAX - self.opened;
+        Link::open(name, PORT_DEFAULT, &self.rules, serial, &self.patience)
+    }
+
     /// A connection to any broker.
     fn any(&mut self) -> Result<&mut Link, ControlError> {
-        if self.link.is_none() {
-            let advertised = self.brokers.iter().map(|broker| &broker.name);
-            let names: Vec<String> = self.bootstrap.iter().chain(advertised).cloned().collect();
-            let mut last = ControlError::unreachable("no broker was named".to_owned());
-            for name in names {
-                match Link::open(&name, PORT_DEFAULT, &self.rules, self.patience) {
-                    Ok(link) => {
-                        self.link = Some(link);
-                        break;
-                    }
-                    Err(error) => last = error,
-                }
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => self.first_that_answers()?,
+        };
+        Ok(self.link.insert(link))
+    }
+
+    /// After a loss it begins with the next name: the one that was lost may be mute and not gone,
+    /// and every look at it costs all patience there is.
+    fn first_that_answers(&mut self) -> Result<Link, ControlError> {
+        let mut names: Vec<String> = Vec::new();
+        let advertised = self.brokers.iter().map(|broker| &broker.name);
+        for name in self.bootstrap.iter().chain(advertised) {
+            if !names.contains(name) {
+                names.push(name.clone());
             }
-            return self.link.as_mut().ok_or(last);
         }
-        self.link
-            .as_mut()
-            .ok_or_else(|| ControlError::unreachable("no connection".into()))
+        let first = self.lost.checked_rem(names.len()).unwrap_or(0);
+        names.rotate_left(first);
+        let mut last = ControlError::unreachable("no broker was named".to_owned());
+        for name in names {
+            match self.open_link(&name) {
+                Ok(link) => return Ok(link),
+                Err(error) => last = error,
+            }
+            if self.patience.is_over() {
+                break;
+            }
+            self.lost += 1;
+        }
+        Err(last)
     }
 
     /// A connection to this broker.
@@ -171,10 +201,10 @@ impl Control {
             Some(at) => at,
             None => {
                 let broker = self.brokers.iter().find(|broker| broker.node == node);
-                let broker = broker.ok_or_else(|| {
-                    ControlError::refused(format!("the cluster names no broker {node}"))
+                let name = broker.map(|broker| broker.name.clone()).ok_or_else(|| {
+                    ControlError::unreachable(format!("the cluster names no broker {node} now"))
                 })?;
-                let link = Link::open(&broker.name, PORT_DEFAULT, &self.rules, self.patience)?;
+                let link = self.open_link(&name)?;
                 self.links.push((node, link));
                 self.links.len() - 1
             }
@@ -182,10 +212,14 @@ impl Control {
         Ok(&mut self.links[at].1)
     }
 
-    /// Forgets a connection that did not answer.
+    /// Forgets a connection whose answer did not come or cannot be read: where the next one begins
+    /// is not known.
     fn forget(&mut self, node: Option<i32>) {
         match node {
-            None => self.link = None,
+            None => {
+                self.link = None;
+                self.lost += 1;
+            }
             Some(node) => self.links.retain(|(known, _)| *known != node),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::ask::passing;
+use super::link::Patience;
 use super::{Control, Offset};
 use crate::cluster::Topic;
 use crate::spec::Isolation;
@@ -16,9 +16,15 @@ use crate::spec::Isolation;
 /// How often doubts are looked for, and so the shortest time between two questions.
 const PERIOD: Duration = Duration::from_millis(100);
 
+/// The longest time between two questions while nobody answers them.
+const PERIOD_MAX: Duration = Duration::from_secs(1);
+
 /// So long after a doubt the cluster is asked again and again: for seconds it names the leader that
 /// has just died, and nobody who waits for a connection has a reason to doubt anew.
 const LINGER: Duration = Duration::from_secs(15);
+
+/// How long one broker may take: a mute one must not keep the others from saying who leads now.
+const EACH: Duration = Duration::from_secs(2);
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -32,22 +38,14 @@ impl Watcher {
     #[must_use]
     pub fn start(mut control: Control, topic: Arc<Topic>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&over);
+        let hasty = Patience {
+            each: EACH.min(control.patience.each),
+            over: Arc::clone(&over),
+        };
         let watch = move || {
-            let mut doubted: Option<Instant> = None;
-            while !seen.load(Ordering::Acquire) {
-                std::thread::park_timeout(PERIOD);
-                if topic.take_doubt() {
-                    doubted = Some(Instant::now());
-                }
-                let open = doubted.is_some_and(|at| at.elapsed() < LINGER);
-                if open && !seen.load(Ordering::Acquire) {
-                    look(&mut control, &topic);
-                    if topic.take_want() {
-                        starts(&mut control, &topic);
-                    }
-                }
-            }
+            let usual = std::mem::replace(&mut control.patience, hasty);
+            watch(&mut control, &topic);
+            control.patience = usual;
             control
         };
         let thread = std::thread::Builder::new()
@@ -77,29 +75,42 @@ impl Drop for Watcher {
     }
 }
 
-/// One question. Without an answer the doubt stays.
-fn look(control: &mut Control, topic: &Topic) {
-    match control.leaders(&topic.name) {
-        Ok(Some(leaders)) => {
-            for (at, partition) in topic.partitions.iter().enumerate() {
-                let leader = leaders.iter().find(|(index, _)| *index == partition.index);
-                let leader = leader.and_then(|(_, leader)| *leader);
-                topic.learn(at, leader);
-                if leader.is_none() {
-                    topic.doubt();
-                }
-            }
+fn watch(control: &mut Control, topic: &Topic) {
+    let mut doubted: Option<Instant> = None;
+    let mut period = PERIOD;
+    while !control.patience.is_over() {
+        std::thread::park_timeout(period);
+        if topic.take_doubt() {
+            doubted = Some(Instant::now());
         }
-        Ok(None) => topic.doubt(),
-        Err(error) if passing(&error) => topic.doubt(),
-        // What is refused for good will be refused again.
-        Err(_) => {}
+        if doubted.is_none_or(|at| at.elapsed() >= LINGER) {
+            continue;
+        }
+        if look(control, topic) {
+            period = PERIOD;
+        } else {
+            // What is not answered stays doubtful, for as long as it takes.
+            topic.doubt();
+            period = (period * 2).min(PERIOD_MAX);
+        }
+        if !control.patience.is_over() && topic.take_want() {
+            starts(control, topic);
+        }
     }
+}
+
+/// One question; whether it was answered. A partition without a leader stays doubtful.
+fn look(control: &mut Control, topic: &Topic) -> bool {
+    let there = !control.patience.is_over() && control.learn_leaders(topic).unwrap_or(false);
+    if there && (0..topic.partitions.len()).any(|at| topic.leader(at).is_none()) {
+        topic.doubt();
+    }
+    there
 }
 
 /// Where logs begin. Without an answer it is asked for again: a leader may be missing for a while.
 fn starts(control: &mut Control, topic: &Topic) {
-    match control.offsets(topic, Offset::Earliest, Isolation::ReadUncommitted) {
+    match control.offsets_now(topic, Offset::Earliest, Isolation::ReadUncommitted) {
         Ok(starts) => {
             for (at, start) in starts.into_iter().enumerate() {
                 topic.learn_start(at, start);

@@ -5,15 +5,21 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use loadgen_core::time::Tick;
 use serde_json::{Value, json};
 
+use super::marks::Marks;
 use crate::cluster::Topic;
-use crate::spec::Until;
+use crate::spec::{Depth, Until};
 use crate::walk::Counts;
 
 /// Beyond its log's end a cursor is asked for again so often before it is given up: a leader that has
 /// just changed may be behind. Each time costs an answer of the cluster, 50 ms at least.
 const REFUSALS_MAX: u32 = 40;
+/// Offsets below the end that so many fetches in a row brought nothing for are passed over: what was
+/// there is compacted away, and nothing behind it will ever come. Many, for a broker that reads from
+/// a slow remote store answers with nothing too.
+const BARREN_MAX: u32 = 20;
 
 /// One place in one partition.
 #[derive(Debug)]
@@ -23,12 +29,18 @@ struct Cursor {
     claimed: AtomicBool,
     over: AtomicBool,
     next: AtomicI64,
-    /// What the broker said last of the log's end.
-    high_watermark: AtomicI64,
+    /// What the broker said last of the end of what can be read.
+    known_end: AtomicI64,
     /// How often it went through the whole range.
     rounds: AtomicU64,
     /// Times in a row that it was beyond the log's end.
     refusals: AtomicU32,
+    /// Times in a row that nothing came from below the log's end.
+    barren: AtomicU32,
+    /// Not to be asked for before this tick, unless there is nothing else.
+    held_until: AtomicU64,
+    /// Where fetches begin, when nobody looks at what they bring.
+    marks: Option<Marks>,
 }
 
 /// What was read of a partition by all of its cursors.
@@ -50,6 +62,51 @@ pub struct Claim {
     pub offset: i64,
     /// Nothing is known to be there yet.
     pub at_end: bool,
+    /// Where the fetch behind this one begins is known already: what it brings need not be seen.
+    pub known: bool,
+}
+
+/// What came for a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Came<'a> {
+    /// What its batches had.
+    pub counts: &'a Counts,
+    /// Bytes of them.
+    pub bytes: u32,
+    /// The offset behind the last one that can be read; negative where it is not known.
+    pub known_end: i64,
+    /// The whole reply brought nothing, and the broker did not hold anything back.
+    pub barren: bool,
+}
+
+/// Who asks for cursors.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// The route.
+    pub route: usize,
+    /// At the most so many, see [`Cursors::share`].
+    pub share: usize,
+    /// From this one on, so that none waits for ever.
+    pub from: u64,
+    /// The time, as the worker knows it.
+    pub now: Tick,
+}
+
+/// What a run goes through.
+#[derive(Clone, Debug)]
+pub struct Ranges {
+    /// First offsets by the partition's position.
+    pub starts: Vec<i64>,
+    /// Those behind the last.
+    pub ends: Vec<i64>,
+    /// What happens there.
+    pub until: Until,
+    /// In a replay, cursors that go through each partition at the same time.
+    pub copies: Vec<usize>,
+    /// Records wanted.
+    pub wanted: Option<u64>,
+    /// How deep anybody looks.
+    pub depth: Depth,
 }
 
 /// All cursors of a run.
@@ -57,8 +114,13 @@ pub struct Claim {
 pub struct Cursors {
     cursors: Vec<Cursor>,
     starts: Vec<i64>,
+    /// Where a round begins: the start, unless the log begins later by now.
+    begins: Vec<AtomicI64>,
     ends: Vec<i64>,
+    /// Where a round is over: the end, unless nothing can be read just below it.
+    stops: Vec<AtomicI64>,
     until: Until,
+    depth: Depth,
     read: Vec<Read>,
     /// Records so far, and how many are wanted.
     records: AtomicU64,
@@ -68,81 +130,104 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// `starts` and `ends` by the partition's position; in a replay `copies` cursors go through each
-    /// partition at the same time.
+    /// At the start of `ranges`.
     #[must_use]
-    pub fn new(
-        starts: Vec<i64>,
-        ends: Vec<i64>,
-        until: Until,
-        copies: usize,
-        wanted: Option<u64>,
-    ) -> Self {
-        let copies = if until == Until::Replay {
-            copies.max(1)
-        } else {
-            1
+    pub fn new(ranges: Ranges) -> Self {
+        let count = ranges.starts.len().min(ranges.ends.len());
+        let copies = |at: usize| match ranges.until {
+            Until::Replay => ranges.copies.get(at).copied().unwrap_or(1).max(1),
+            Until::End | Until::Follow => 1,
         };
         let cursor = |partition: usize| Cursor {
             partition,
             claimed: AtomicBool::new(false),
             over: AtomicBool::new(false),
-            next: AtomicI64::new(starts[partition]),
-            high_watermark: AtomicI64::new(ends[partition]),
+            next: AtomicI64::new(ranges.starts[partition]),
+            known_end: AtomicI64::new(ranges.ends[partition]),
             rounds: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
+            barren: AtomicU32::new(0),
+            held_until: AtomicU64::new(0),
+            marks: (ranges.depth == Depth::None).then(Marks::default),
         };
         let read = |_| Read {
             records: AtomicU64::new(0),
             first: AtomicI64::new(i64::MAX),
             behind: AtomicI64::new(-1),
         };
-        let count = starts.len().min(ends.len());
+        let atomics = |offsets: &[i64]| offsets.iter().copied().map(AtomicI64::new).collect();
+        // All first ones, then all second ones: neighbours are of different partitions.
+        let turns = 0..(0..count).map(copies).max().unwrap_or(0);
+        let of_turn = |turn| (0..count).filter(move |&at| copies(at) > turn);
         Self {
-            cursors: (0..copies).flat_map(|_| (0..count).map(cursor)).collect(),
+            cursors: turns.flat_map(of_turn).map(cursor).collect(),
             read: (0..count).map(read).collect(),
-            starts,
-            ends,
-            until,
+            begins: atomics(&ranges.starts),
+            stops: atomics(&ranges.ends),
+            until: ranges.until,
+            depth: ranges.depth,
             records: AtomicU64::new(0),
-            wanted: wanted.unwrap_or(u64::MAX),
+            wanted: ranges.wanted.unwrap_or(u64::MAX),
             over: AtomicUsize::new(0),
+            starts: ranges.starts,
+            ends: ranges.ends,
         }
     }
 
     /// Whether nothing is left to read.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed) >= self.cursors.len()
-            || self.records.load(Ordering::Relaxed) >= self.wanted
+        self.over() >= self.cursors.len() || self.records.load(Ordering::Relaxed) >= self.wanted
     }
 
-    /// How many cursors have their leader at `route`.
-    fn at(&self, topic: &Topic, route: usize) -> usize {
+    /// How many cursors are over: while that and [`Topic::moves`] are as before, shares are too.
+    #[must_use]
+    pub fn over(&self) -> usize {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// How many cursors one of `slots` fetches at `route` should read at: a fair part of those whose
+    /// leader is there, rounded up.
+    #[must_use]
+    pub fn share(&self, topic: &Topic, route: usize, slots: u32) -> usize {
         let here = |c: &&Cursor| {
             !c.over.load(Ordering::Relaxed) && topic.leader(c.partition) == Some(route)
         };
-        self.cursors.iter().filter(here).count()
+        let count = self.cursors.iter().filter(here).count();
+        count.div_ceil(slots.max(1) as usize)
     }
 
-    /// Claims a fair part of the free cursors whose leader is at `route`, for one of `slots` fetches
-    /// there; from the `from`th on, so that none waits for ever.
-    pub fn claim(&self, topic: &Topic, route: usize, slots: u32, from: u64, into: &mut Vec<Claim>) {
-        let share = self.at(topic, route).div_ceil(slots.max(1) as usize);
+    /// Claims free cursors whose leader is at the route that asks. Those that are held back come only
+    /// where there are no others.
+    pub fn claim(&self, topic: &Topic, asking: &Asking, into: &mut Vec<Claim>) {
+        self.claim_some(topic, asking, false, into);
+        if into.is_empty() {
+            self.claim_some(topic, asking, true, into);
+        }
+    }
+
+    fn claim_some(&self, topic: &Topic, asking: &Asking, held: bool, into: &mut Vec<Claim>) {
         let count = self.cursors.len();
+        let one_each = count == self.read.len();
         for step in 0..count {
-            if into.len() >= share {
+            if into.len() >= asking.share {
                 return;
             }
-            let at = (from as usize).wrapping_add(step) % count;
+            let at = (asking.from as usize).wrapping_add(step) % count;
             let cursor = &self.cursors[at];
             // A request names a partition once.
             let named = |claim: &Claim| claim.partition == cursor.partition;
-            let wanted = !cursor.over.load(Ordering::Relaxed)
-                && !into.iter().any(named)
+            let wanted = topic.leader(cursor.partition) == Some(asking.route)
+                && !cursor.over.load(Ordering::Relaxed)
                 && !cursor.claimed.load(Ordering::Relaxed)
-                && topic.leader(cursor.partition) == Some(route);
+                && (held || cursor.held_until.load(Ordering::Relaxed) <= asking.now.0)
+                && (one_each || !into.iter().any(named));
             if !wanted || cursor.claimed.swap(true, Ordering::Acquire) {
+                continue;
+            }
+            // It may have been read to its end since the look above.
+            if cursor.over.load(Ordering::Relaxed) {
+                cursor.claimed.store(false, Ordering::Release);
                 continue;
             }
             let offset = cursor.next.load(Ordering::Relaxed);
@@ -150,27 +235,48 @@ impl Cursors {
                 cursor: at,
                 partition: cursor.partition,
                 offset,
-                at_end: offset >= cursor.high_watermark.load(Ordering::Relaxed),
+                at_end: offset >= cursor.known_end.load(Ordering::Relaxed),
+                known: cursor.marks.as_ref().is_some_and(Marks::are_whole),
             });
         }
     }
 
     /// A claim came to nothing: somebody else may read there.
     pub fn release(&self, claim: &Claim) {
-        self.cursors[claim.cursor]
-            .claimed
-            .store(false, Ordering::Release);
+        let cursor = &self.cursors[claim.cursor];
+        cursor.claimed.store(false, Ordering::Release);
     }
 
-    /// The reply to a claim came whole. `high_watermark`: negative where it is not known.
-    pub fn advance(&self, claim: &Claim, counts: &Counts, high_watermark: i64) {
+    /// A claim came to nothing and would again: somebody may read there, but not before `until` as
+    /// long as there is something else to read.
+    pub fn hold(&self, claim: &Claim, until: Tick) {
         let cursor = &self.cursors[claim.cursor];
-        if high_watermark >= 0 {
-            cursor
-                .high_watermark
-                .store(high_watermark, Ordering::Relaxed);
+        cursor.held_until.store(until.0, Ordering::Relaxed);
+        self.release(claim);
+    }
+
+    /// The reply to a claim came whole. Says how many offsets are passed over from now on because
+    /// nothing ever came from them.
+    pub fn advance(&self, claim: &Claim, came: &Came<'_>) -> u64 {
+        let cursor = &self.cursors[claim.cursor];
+        if came.known_end >= 0 {
+            cursor.known_end.store(came.known_end, Ordering::Relaxed);
         }
         cursor.refusals.store(0, Ordering::Relaxed);
+        let missing = self.barren_offsets(cursor, claim, came);
+        if missing > 0 {
+            self.stops[claim.partition].fetch_min(claim.offset, Ordering::Relaxed);
+            if let Some(marks) = &cursor.marks {
+                marks.forget();
+            }
+            self.move_to(claim, claim.offset);
+            return missing;
+        }
+        let counts = came.counts;
+        if let Some(marks) = &cursor.marks {
+            self.go_on(marks, claim, came);
+            return 0;
+        }
         let read = &self.read[claim.partition];
         read.records.fetch_add(counts.records, Ordering::Relaxed);
         if let Some(first) = counts.first_offset {
@@ -179,18 +285,53 @@ impl Cursors {
         }
         self.records.fetch_add(counts.records, Ordering::Relaxed);
         self.move_to(claim, counts.next_offset.max(claim.offset));
+        0
+    }
+
+    /// Offsets up to the end, when nothing came from them often enough to believe it.
+    fn barren_offsets(&self, cursor: &Cursor, claim: &Claim, came: &Came<'_>) -> u64 {
+        let end = self.stop(claim);
+        let below = claim.offset < end && came.known_end >= end;
+        if !came.barren || !below || self.until == Until::Follow {
+            cursor.barren.store(0, Ordering::Relaxed);
+            return 0;
+        }
+        if cursor.barren.fetch_add(1, Ordering::Relaxed) + 1 < BARREN_MAX {
+            return 0;
+        }
+        cursor.barren.store(0, Ordering::Relaxed);
+        end.saturating_sub(claim.offset).unsigned_abs()
+    }
+
+    /// As the marks say: made in the first round, followed in all others.
+    fn go_on(&self, marks: &Marks, claim: &Claim, came: &Came<'_>) {
+        let offset = claim.offset;
+        let next = match (claim.known, came.bytes) {
+            (_, 0) => Some(offset),
+            (true, _) => marks.next(),
+            (false, _) if came.counts.next_offset > offset => {
+                marks.add(offset, came.counts.next_offset, self.stop(claim))
+            }
+            (false, _) => Some(offset),
+        };
+        // Over a round: to the end, from where a replay begins again.
+        self.move_to(claim, next.unwrap_or(i64::MAX));
+    }
+
+    fn stop(&self, claim: &Claim) -> i64 {
+        self.stops[claim.partition].load(Ordering::Relaxed)
     }
 
     /// Goes on at `offset`.
     pub fn move_to(&self, claim: &Claim, offset: i64) {
         let cursor = &self.cursors[claim.cursor];
         let mut next = offset;
-        if next >= self.ends[claim.partition] {
+        if next >= self.stop(claim) {
             match self.until {
                 Until::Follow => {}
                 Until::End => self.end(cursor),
                 Until::Replay => {
-                    next = self.starts[claim.partition];
+                    next = self.begins[claim.partition].load(Ordering::Relaxed);
                     cursor.rounds.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -200,9 +341,14 @@ impl Cursors {
     }
 
     /// The log begins at `start` now, behind where reading was. Says how many offsets that cost; in
-    /// a replay nothing is left to read when the whole range is gone.
+    /// a replay nothing is left to read when the whole range is gone, and no later round will find
+    /// what is gone now.
     pub fn jump(&self, claim: &Claim, start: i64) -> u64 {
-        let end = self.ends[claim.partition];
+        let end = self.stop(claim);
+        self.begins[claim.partition].fetch_max(start, Ordering::Relaxed);
+        if let Some(marks) = &self.cursors[claim.cursor].marks {
+            marks.forget();
+        }
         if self.until == Until::Replay && start >= end {
             self.give_up(claim);
         } else {
@@ -217,14 +363,14 @@ impl Cursors {
     }
 
     /// There is no such offset, and the log does not begin behind it. Whether that was so often
-    /// enough to believe it; otherwise it may be asked for again.
-    pub fn beyond_end(&self, claim: &Claim) -> bool {
+    /// enough to believe it; otherwise it may be asked for again, as after [`Self::hold`].
+    pub fn beyond_end(&self, claim: &Claim, until: Tick) -> bool {
         let refusals = &self.cursors[claim.cursor].refusals;
         if refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
             self.give_up(claim);
             return true;
         }
-        self.release(claim);
+        self.hold(claim, until);
         false
     }
 
@@ -243,113 +389,26 @@ impl Cursors {
     /// Rows for the document: what was read of each partition.
     #[must_use]
     pub fn rows(&self, topic: &Topic) -> Value {
+        let mut rounds = vec![0_u64; self.read.len()];
+        for cursor in &self.cursors {
+            rounds[cursor.partition] += cursor.rounds.load(Ordering::Relaxed);
+        }
         let row = |(at, read): (usize, &Read)| {
-            let mut of_it = self.cursors.iter().filter(|c| c.partition == at);
-            let rounds: u64 = (of_it.clone().map(|c| c.rounds.load(Ordering::Relaxed))).sum();
-            // In a replay each of several is somewhere.
-            let only = of_it.next().filter(|_| self.until != Until::Replay);
-            let position = only.map(|c| c.next.load(Ordering::Relaxed));
+            // In a replay each of several is somewhere; otherwise there is one for each partition.
+            let only = (self.until != Until::Replay).then(|| &self.cursors[at]);
             let records = read.records.load(Ordering::Relaxed);
             let first = read.first.load(Ordering::Relaxed);
             json!({
                 "partition": topic.partitions[at].index,
                 "start_offset": self.starts[at],
                 "end_offset": self.ends[at],
-                "records": records,
+                "records": (self.depth != Depth::None).then_some(records),
                 "first_offset": (first != i64::MAX).then_some(first),
                 "next_offset": (records > 0).then(|| read.behind.load(Ordering::Relaxed)),
-                "position": position,
-                "rounds": rounds,
+                "position": only.map(|cursor| cursor.next.load(Ordering::Relaxed)),
+                "rounds": rounds[at],
             })
         };
         self.read.iter().enumerate().map(row).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::Broker;
-
-    fn topic(leaders: &[i32]) -> Topic {
-        let broker = |node| Broker {
-            node,
-            name: format!("b{node}:1"),
-        };
-        let partitions: Vec<_> = (0..)
-            .zip(leaders)
-            .map(|(i, l)| (i, Some((*l, 0))))
-            .collect();
-        Topic::new("t".into(), vec![broker(0), broker(1)], &partitions)
-    }
-
-    fn claimed(cursors: &Cursors, topic: &Topic, route: usize, slots: u32) -> Vec<Claim> {
-        let mut claims = Vec::new();
-        cursors.claim(topic, route, slots, 0, &mut claims);
-        claims
-    }
-
-    fn counts(records: u64, next_offset: i64) -> Counts {
-        Counts {
-            records,
-            next_offset,
-            first_offset: (records > 0).then_some(next_offset - records as i64),
-            ..Counts::default()
-        }
-    }
-
-    #[test]
-    fn each_is_read_once_at_a_time_where_its_leader_is() {
-        let topic = topic(&[0, 1, 0, 0]);
-        let cursors = Cursors::new(vec![0; 4], vec![10; 4], Until::End, 9, None);
-        let at = |claims: &[Claim]| claims.iter().map(|c| c.partition).collect::<Vec<_>>();
-        let first = claimed(&cursors, &topic, 0, 2);
-        let second = claimed(&cursors, &topic, 0, 2);
-        assert_eq!((at(&first), at(&second)), (vec![0, 2], vec![3]));
-        assert!(claimed(&cursors, &topic, 0, 2).is_empty());
-        assert_eq!(at(&claimed(&cursors, &topic, 1, 2)), [1]);
-        // A lost one is read again from where it was; its leader may be elsewhere then.
-        cursors.release(&first[0]);
-        topic.learn(0, Some((1, 1)));
-        assert_eq!(claimed(&cursors, &topic, 1, 1), [first[0]]);
-        cursors.advance(&first[1], &counts(10, 10), 10);
-        cursors.advance(&second[0], &counts(4, 4), 10);
-        assert!(!cursors.is_over());
-        let again = claimed(&cursors, &topic, 0, 1);
-        assert_eq!((at(&again), again[0].offset), (vec![3], 4));
-        let rows = cursors.rows(&topic);
-        assert_eq!(
-            (&rows[2]["records"], &rows[2]["next_offset"]),
-            (&10.into(), &10.into())
-        );
-        assert_eq!(
-            (&rows[2]["position"], &rows[3]["position"]),
-            (&10.into(), &4.into())
-        );
-    }
-
-    #[test]
-    fn the_end_the_number_and_the_next_round() {
-        let topic = topic(&[0]);
-        let one = |until, wanted| {
-            let cursors = Cursors::new(vec![5], vec![10], until, 2, wanted);
-            // A request names a partition once: the second cursor waits for the next one.
-            let mut claims = claimed(&cursors, &topic, 0, 1);
-            claims.extend(claimed(&cursors, &topic, 0, 1));
-            for claim in &claims {
-                cursors.advance(claim, &counts(5, 10), 10);
-            }
-            (
-                cursors.is_over(),
-                claims.len(),
-                claimed(&cursors, &topic, 0, 9),
-            )
-        };
-        assert_eq!(one(Until::End, None), (true, 1, vec![]));
-        let (over, claims, next) = one(Until::Follow, None);
-        assert!(!over && claims == 1 && next[0].at_end && next[0].offset == 10);
-        let (over, claims, next) = one(Until::Replay, None);
-        assert!(!over && claims == 2 && !next[0].at_end && next[0].offset == 5);
-        assert!(one(Until::Replay, Some(10)).0 && !one(Until::Replay, Some(11)).0);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use loadgen_core::time::Tick;
 use serde_json::{Map, Value, json};
 
 use super::ConsumeRules;
@@ -25,6 +26,8 @@ pub struct Local {
     errors: RefCell<BTreeMap<i16, u64>>,
     /// The version of Fetch that is spoken.
     pub version: Cell<i16>,
+    /// When the last fetch was sent: what this worker knows of time.
+    pub now: Cell<Tick>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +40,8 @@ struct Sums {
     missing_offsets: u64,
     inexact_records: u64,
     empty_partitions: u64,
+    records_bytes: u64,
+    unread_offsets: u64,
     throttled: u64,
     throttle_ms: u64,
     jumps: u64,
@@ -55,6 +60,7 @@ impl Local {
             sums: Cell::default(),
             errors: RefCell::default(),
             version: Cell::new(0),
+            now: Cell::new(Tick(0)),
         })
     }
 
@@ -87,11 +93,14 @@ impl Local {
         look(claims.get(place as usize).map_or(&[], Vec::as_slice))
     }
 
-    /// The fetch at `place` is over; claims of it that nobody answered are free again.
-    pub fn over(&self, place: u32, answered: impl Fn(&Claim) -> bool) {
+    /// The fetch at `place` is over; claims of it that nobody answered, by their position, are free
+    /// again.
+    pub fn over(&self, place: u32, answered: impl Fn(usize) -> bool) {
         self.with(place, |claims| {
-            for claim in claims.iter().filter(|claim| !answered(claim)) {
-                self.rules.cursors.release(claim);
+            for (at, claim) in claims.iter().enumerate() {
+                if !answered(at) {
+                    self.rules.cursors.release(claim);
+                }
             }
         });
         if let Some(list) = self.claims.borrow_mut().get_mut(place as usize) {
@@ -100,9 +109,10 @@ impl Local {
         self.free.borrow_mut().push(place);
     }
 
-    /// A partition's part of a reply.
-    pub fn counted(&self, counts: &Counts) {
+    /// A partition's part of a reply: `bytes` of batches, and what was seen in them.
+    pub fn counted(&self, bytes: u32, counts: &Counts) {
         self.sum(|s| {
+            s.records_bytes += u64::from(bytes);
             s.batches += counts.batches;
             s.batch_bytes += counts.batch_bytes;
             s.partial_bytes += counts.partial_bytes;
@@ -110,7 +120,7 @@ impl Local {
             s.control_batches += counts.control_batches;
             s.missing_offsets += counts.missing_offsets;
             s.inexact_records += counts.inexact_records;
-            s.empty_partitions += u64::from(counts.batches == 0);
+            s.empty_partitions += u64::from(bytes == 0);
         });
     }
 
@@ -129,6 +139,12 @@ impl Local {
             s.jumps += 1;
             s.jumped_offsets += offsets;
         });
+    }
+
+    /// Nothing ever came from so many offsets below the end.
+    #[cold]
+    pub fn unread(&self, offsets: u64) {
+        self.sum(|s| s.unread_offsets += offsets);
     }
 
     /// A partition cannot be read any more.
@@ -151,6 +167,7 @@ impl Local {
         let rows = errors.iter().map(|(code, count)| json!([code, count]));
         json!({
             "version": self.version.get(),
+            "records_bytes": s.records_bytes,
             "batches": s.batches,
             "batch_bytes": s.batch_bytes,
             "partial_bytes": s.partial_bytes,
@@ -163,6 +180,7 @@ impl Local {
             "throttle_ms": s.throttle_ms,
             "jumps": s.jumps,
             "jumped_offsets": s.jumped_offsets,
+            "unread_offsets": s.unread_offsets,
             "given_up": s.given_up,
             "errors": rows.collect::<Value>(),
         })
@@ -170,7 +188,7 @@ impl Local {
 }
 
 /// Code, weight, the count it looks at, unit, hint.
-const FINDINGS: [(&str, &str, &str, &str, &str); 6] = [
+const FINDINGS: [(&str, &str, &str, &str, &str); 7] = [
     (
         "kafka.partition_errors",
         "doubt",
@@ -184,7 +202,16 @@ const FINDINGS: [(&str, &str, &str, &str, &str); 6] = [
         "invalid",
         "given_up",
         "partitions",
-        "the offset to read at is behind the end of the log: it was cut, and reading there ended",
+        "reading there ended before the end: the log was cut below the offset to read at, or the broker \
+         does not let us read; protocol_details.consume.errors has its codes",
+    ),
+    (
+        "kafka.unread_offsets",
+        "doubt",
+        "unread_offsets",
+        "offsets",
+        "nothing came from the last offsets below the end, however often they were asked for: a log \
+         compacted up to its end, or a broker too slow to read them",
     ),
     (
         "kafka.offset_gap",
@@ -259,6 +286,7 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
     let versions = workers.iter().filter_map(|w| w["version"].as_i64());
     all.insert("fetch_version".into(), json!(versions.max()));
     for name in [
+        "records_bytes",
         "batches",
         "batch_bytes",
         "partial_bytes",
@@ -271,6 +299,8 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         "throttle_ms",
         "jumps",
         "jumped_offsets",
+        "unread_offsets",
+        "given_up",
     ] {
         all.insert(name.into(), json!(count(name)));
     }

@@ -1,11 +1,14 @@
 //! Reading a topic: what a run goes by, and the library's way in.
 //!
-//! `cursors` is where reading is, `workload` says what to fetch next, `session` is one connection,
-//! `local` what both share within a worker.
+//! `cursors` is where reading is, `marks` where fetches begin when nobody looks, `workload` says what
+//! to fetch next, `session` is one connection, `take` what comes on it, `local` what they share within
+//! a worker. A cursor moves only when its whole reply has come: nothing here may count half of one.
 
 pub mod cursors;
 pub mod local;
+mod marks;
 pub mod session;
+mod take;
 #[cfg(test)]
 mod tests;
 pub mod workload;
@@ -22,7 +25,7 @@ use crate::plan::consume_document;
 use crate::spec::{ConsumeSpec, Isolation};
 use crate::wire::fetch::Common;
 use crate::{tables, walk};
-use cursors::Cursors;
+use cursors::{Cursors, Ranges};
 use local::Local;
 use workload::FetchWorkload;
 
@@ -79,20 +82,21 @@ impl ConsumePlan {
             seed,
             ..
         } = self;
-        // In a replay nobody has to wait for a cursor.
-        let needed = slots.iter().enumerate().filter_map(|(route, &slots)| {
-            let partitions = topic.leads(route);
-            (partitions > 0).then(|| (slots as usize).div_ceil(partitions))
-        });
-        let copies = needed.max().unwrap_or(1);
         ConsumeRules {
-            cursors: Cursors::new(starts, ends, spec.until, copies, spec.records),
-            slots,
-            greeting: Arc::new(GreetingRules {
-                client_id: spec.cluster.client_id.clone(),
-                sasl: spec.cluster.sasl.clone(),
-                seed,
+            cursors: Cursors::new(Ranges {
+                copies: copies(&topic, &slots),
+                starts,
+                ends,
+                until: spec.until,
+                wanted: spec.records,
+                depth: spec.depth,
             }),
+            slots,
+            greeting: Arc::new(GreetingRules::new(
+                spec.cluster.client_id.clone(),
+                spec.cluster.sasl.clone(),
+                seed,
+            )),
             common: Common {
                 client_id: spec.cluster.client_id,
                 topic: spec.topic,
@@ -111,6 +115,21 @@ impl ConsumePlan {
             stamps,
         }
     }
+}
+
+/// So many cursors of each partition that in a replay no fetch has to wait for one.
+fn copies(topic: &Topic, slots: &[u32]) -> Vec<usize> {
+    let leaders: Vec<Option<usize>> = (0..topic.partitions.len())
+        .map(|at| topic.leader(at).filter(|route| *route < slots.len()))
+        .collect();
+    let mut leads = vec![0_usize; slots.len()];
+    for route in leaders.iter().flatten() {
+        leads[*route] += 1;
+    }
+    let needed = |leader: &Option<usize>| {
+        leader.map_or(1, |route| (slots[route] as usize).div_ceil(leads[route]))
+    };
+    leaders.iter().map(needed).collect()
 }
 
 /// A whole run's reading.

@@ -12,23 +12,29 @@ use loadgen_core::protocol::{
 };
 use loadgen_core::time::Tick;
 
-use super::cursors::Claim;
+use super::cursors::{Came, Claim};
 use super::local::Local;
+use super::take::{Answered, State, Taker, Walks};
 use crate::greeting::{FETCH_MIN, Greeting, spoken};
-use crate::spec::Depth;
+use crate::spec::{Depth, Isolation};
 use crate::tables::{self, Op};
-use crate::walk::{Counts, Step, Visit, Walk};
+use crate::walk::Counts;
 use crate::wire::fetch::{self, Part};
-use crate::wire::fetched::{Fetched, PartHead, Sink};
-use crate::wire::record::Record;
-use crate::wire::{WireError, Wrong};
+use crate::wire::fetched::{Fetched, PartHead};
 
-/// A fetch that was answered with nothing but errors is asked again after this long.
+/// What was answered with an error is asked for again after this long; sooner where that is all
+/// there is to ask for, but a fetch of nothing but errors makes its connection pause.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
 /// A broker that throttles for longer than this is not believed.
 const THROTTLE_MAX_MS: i32 = 600_000;
 /// `OFFSET_OUT_OF_RANGE`.
 const OUT_OF_RANGE: i16 = 1;
+
+/// Errors that come again however often is asked: `TOPIC_AUTHORIZATION_FAILED`, `UNSUPPORTED_VERSION`,
+/// `INVALID_REQUEST`, `UNSUPPORTED_COMPRESSION_TYPE` (zstd below v10, KIP-110).
+const fn is_final(code: i16) -> bool {
+    matches!(code, 29 | 35 | 42 | 76)
+}
 
 /// A fetch of what the worker's list at `place` claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +45,6 @@ pub struct Ask {
     pub op: Op,
 }
 
-/// A partition's answer.
-#[derive(Clone, Copy, Debug)]
-struct Answered {
-    claim: Claim,
-    head: PartHead,
-    counts: Counts,
-    leader: Option<(i32, i32)>,
-}
-
 /// One connection.
 #[derive(Debug)]
 pub struct FetchSession {
@@ -56,18 +53,8 @@ pub struct FetchSession {
     version: i16,
     correlation: i32,
     reply: Fetched,
-    walk: Walk,
+    walks: Walks,
     state: State,
-}
-
-/// What is known of the reply that is being read.
-#[derive(Debug, Default)]
-struct State {
-    place: u32,
-    throttle_ms: i32,
-    error: i16,
-    answered: Vec<Answered>,
-    origins: Vec<Tick>,
 }
 
 impl FetchSession {
@@ -80,87 +67,152 @@ impl FetchSession {
             version: 0,
             correlation: 0,
             reply: Fetched::new(0),
-            walk: Walk::new(rules.walk),
+            walks: Walks::new(rules.walk),
             state: State::default(),
             local: Rc::clone(local),
         }
     }
 
     /// The reply is whole: every claim gets what came for it.
-    fn complete(&mut self, tally: &mut Tally, op: u8) -> Reply<()> {
-        let local = Rc::clone(&self.local);
-        let rules = &local.rules;
-        let (mut records, mut payload, mut failed, mut good) = (0_u64, Some(0_u64), None, 0);
-        if self.state.error != 0 {
-            local.error(self.state.error);
-            failed = Some(self.state.error);
-        }
-        for answered in &self.state.answered {
-            let (claim, counts) = (&answered.claim, &answered.counts);
-            if let Some((node, epoch)) = answered.leader {
-                rules.topic.learn(claim.partition, Some((node, epoch)));
-            }
-            if answered.head.error == 0 {
-                good += 1;
-                records += counts.records;
-                payload = payload
-                    .zip(counts.payload_bytes)
-                    .map(|(sum, more)| sum + more);
-                local.counted(counts);
-                rules
-                    .cursors
-                    .advance(claim, counts, answered.head.high_watermark);
-            } else {
-                failed.get_or_insert(answered.head.error);
-                refused(&local, answered);
-            }
-        }
-        let answered = &self.state.answered;
-        let is_answered = |claim: &Claim| answered.iter().any(|a| a.claim.cursor == claim.cursor);
-        local.over(self.state.place, is_answered);
+    fn complete(&mut self, tally: &mut Tally, op: &mut u8) -> Reply<()> {
+        let sum = self.settle();
+        let rules = &self.local.rules;
+        let seen = &self.state.seen;
+        let answered = |at: usize| seen.get(at) == Some(&true);
+        self.local.over(self.state.place, answered);
         for origin in self.state.origins.drain(..) {
             tally.origin(origin);
         }
+        let blind = rules.walk.depth == Depth::None;
         let payload = match rules.record_bytes {
-            Some(bytes) => Some(records * u64::from(bytes)),
-            None if records == 0 && rules.walk.depth != Depth::None => Some(0),
-            None => payload,
+            Some(bytes) => Some(sum.records * u64::from(bytes)),
+            None if sum.records == 0 && !blind => Some(0),
+            None => sum.payload,
         };
-        let units = u32::try_from(records).unwrap_or(u32::MAX);
+        let units = if blind { 0 } else { sum.records };
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
         // A reply is what the worst of its partitions is; the records of the others count.
-        let status = match failed {
+        let status = match sum.failed {
             Some(code) => {
                 if units > 0 {
-                    tally.add(op, tables::OK, units);
+                    tally.add(*op, tables::OK, units);
                 }
                 tables::status_of(code)
             }
-            None if units > 0 || rules.walk.depth == Depth::None => tables::OK,
+            None if units > 0 || (blind && sum.bytes > 0) => tables::OK,
             None => tables::EMPTY,
         };
+        if status == tables::EMPTY && sum.bytes == 0 {
+            // The broker waited, wherever the end was thought to be.
+            *op = Op::Wait as u8;
+        }
+        Reply {
+            status,
+            units: if sum.failed.is_some() { 0 } else { units },
+            payload_rx_bytes: payload,
+            origin: None,
+            then: self.then(&sum),
+            feedback: None,
+        }
+    }
+
+    /// Gives the cursors what came for them, and says what that is in all.
+    fn settle(&self) -> Sum {
+        let (state, local) = (&self.state, &*self.local);
+        let mut sum = Sum {
+            payload: Some(0),
+            ..Sum::default()
+        };
+        if state.error != 0 {
+            local.error(state.error);
+            sum.failed = Some(state.error);
+        }
+        for answered in &state.answered {
+            sum.bytes += u64::from(answered.bytes);
+            let error = answered.head.error;
+            sum.failed = sum.failed.or((error != 0).then_some(error));
+        }
+        let barren = sum.bytes == 0 && sum.failed.is_none() && state.throttle_ms <= 0;
+        for answered in &state.answered {
+            let (topic, at) = (&local.rules.topic, answered.claim.partition);
+            let leader = topic.leader(at);
+            if let Some((node, epoch)) = answered.leader {
+                topic.learn(at, Some((node, epoch)));
+            }
+            if answered.head.error == 0 {
+                sum.good += 1;
+                came(local, answered, barren, &mut sum);
+            } else {
+                refused(local, answered, topic.leader(at) != leader);
+            }
+        }
+        sum
+    }
+
+    /// What the connection does after a reply.
+    fn then(&self, sum: &Sum) -> Then {
         let throttle_ms = self.state.throttle_ms.clamp(0, THROTTLE_MAX_MS);
-        let then = if throttle_ms > 0 {
-            local.throttled(u64::from(throttle_ms.unsigned_abs()));
-            Then::Pause(Duration::from_millis(u64::from(throttle_ms.unsigned_abs())))
-        } else if failed.is_some() && good == 0 {
+        if throttle_ms > 0 {
+            let throttle_ms = u64::from(throttle_ms.unsigned_abs());
+            self.local.throttled(throttle_ms);
+            Then::Pause(Duration::from_millis(throttle_ms))
+        } else if sum.failed.is_some() && sum.good == 0 {
             Then::Pause(ERROR_PAUSE)
         } else {
             Then::Reuse
-        };
-        Reply {
-            status,
-            units: if failed.is_some() { 0 } else { units },
-            payload_rx_bytes: payload,
-            origin: None,
-            then,
-            feedback: None,
         }
     }
 }
 
-/// A partition was answered with an error.
+/// What came in a reply.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    records: u64,
+    /// Bytes of batches.
+    bytes: u64,
+    payload: Option<u64>,
+    /// The first error.
+    failed: Option<i16>,
+    /// Partitions without one.
+    good: u32,
+}
+
+/// A partition was answered; `barren`: and so were all others, with nothing.
+fn came(local: &Local, answered: &Answered, barren: bool, sum: &mut Sum) {
+    let (rules, counts) = (&local.rules, &answered.counts);
+    sum.records += counts.records;
+    let payload = sum.payload.zip(counts.payload_bytes);
+    sum.payload = payload.map(|(sum, more)| sum + more);
+    if rules.walk.depth == Depth::None {
+        // What was seen of it served to find the way.
+        local.counted(answered.bytes, &Counts::default());
+    } else {
+        local.counted(answered.bytes, counts);
+    }
+    let came = Came {
+        counts,
+        bytes: answered.bytes,
+        known_end: known_end(rules.walk.isolation, &answered.head),
+        barren,
+    };
+    let unread = rules.cursors.advance(&answered.claim, &came);
+    if unread > 0 {
+        local.unread(unread);
+    }
+}
+
+/// The offset behind the last one that can be read, as the broker says; negative where it does not.
+fn known_end(isolation: Isolation, head: &PartHead) -> i64 {
+    match isolation {
+        // What is behind it waits for a transaction to end, and so does the broker.
+        Isolation::ReadCommitted if head.last_stable >= 0 => head.last_stable,
+        Isolation::ReadCommitted | Isolation::ReadUncommitted => head.high_watermark,
+    }
+}
+
+/// A partition was answered with an error; `moved`: and with who leads it now.
 #[cold]
-fn refused(local: &Local, answered: &Answered) {
+fn refused(local: &Local, answered: &Answered, moved: bool) {
     let (claim, head) = (&answered.claim, &answered.head);
     let rules = &local.rules;
     local.error(head.error);
@@ -169,9 +221,19 @@ fn refused(local: &Local, answered: &Answered) {
     }
     if head.error == OUT_OF_RANGE {
         out_of_range(local, answered);
-    } else {
+    } else if is_final(head.error) {
+        local.gave_up();
+        rules.cursors.give_up(claim);
+    } else if moved {
         rules.cursors.release(claim);
+    } else {
+        rules.cursors.hold(claim, again_at(local));
     }
+}
+
+/// When to ask again for what was refused now.
+fn again_at(local: &Local) -> Tick {
+    local.now.get() + ERROR_PAUSE
 }
 
 /// Reading goes on where the log begins, when it begins later. Brokers seldom say so in the reply
@@ -188,7 +250,7 @@ fn out_of_range(local: &Local, answered: &Answered) {
             rules.cursors.give_up(claim);
         }
         Some(_) => {
-            if rules.cursors.beyond_end(claim) {
+            if rules.cursors.beyond_end(claim, again_at(local)) {
                 local.gave_up();
             } else {
                 rules.topic.want_starts();
@@ -196,111 +258,7 @@ fn out_of_range(local: &Local, answered: &Answered) {
         }
         None => {
             rules.topic.want_starts();
-            rules.cursors.release(claim);
-        }
-    }
-}
-
-/// What the reader of a reply tells a session.
-struct Taker<'a> {
-    local: &'a Local,
-    walk: &'a mut Walk,
-    state: &'a mut State,
-}
-
-impl Taker<'_> {
-    fn last(&mut self) -> Option<&mut Answered> {
-        self.state.answered.last_mut()
-    }
-}
-
-impl Sink for Taker<'_> {
-    fn top(&mut self, throttle_ms: i32, error: i16) -> Result<(), WireError> {
-        (self.state.throttle_ms, self.state.error) = (throttle_ms, error);
-        Ok(())
-    }
-
-    fn topic(&mut self, name: &[u8]) -> Result<(), WireError> {
-        let asked = &self.local.rules.topic.name;
-        if name == asked.as_bytes() {
-            return Ok(());
-        }
-        Err(Wrong::Partition.because(format!(
-            "topic {asked} was asked for, {} came",
-            name.escape_ascii()
-        )))
-    }
-
-    fn partition(&mut self, head: &PartHead) -> Result<(), WireError> {
-        let topic = &self.local.rules.topic;
-        let mut before = 0;
-        let claim = self.local.with(self.state.place, |claims| {
-            let of_it = |claim: &&Claim| topic.partitions[claim.partition].index == head.index;
-            let taken = |claim: &&Claim| {
-                let same = |a: &Answered| a.claim.cursor == claim.cursor;
-                !self.state.answered.iter().any(same)
-            };
-            before = claims.len();
-            claims.iter().filter(of_it).find(taken).copied()
-        });
-        let Some(claim) = claim else {
-            return Err(Wrong::Partition.because(format!(
-                "partition {} came, it was not among the {before} that were asked for or came twice",
-                head.index
-            )));
-        };
-        self.state.answered.push(Answered {
-            claim,
-            head: *head,
-            counts: Counts {
-                next_offset: claim.offset,
-                ..Counts::default()
-            },
-            leader: None,
-        });
-        // The walk begins with the records; what is aborted comes before their length is known.
-        self.walk.begin(claim.offset, 0);
-        Ok(())
-    }
-
-    fn aborted(&mut self, producer_id: i64, first_offset: i64) {
-        self.walk.aborted(producer_id, first_offset);
-    }
-
-    fn records(&mut self, bytes: u32) {
-        self.walk.expect(bytes);
-    }
-
-    fn feed(&mut self, bytes: &[u8], skipped: u64) -> Result<Step, WireError> {
-        if self.local.rules.stamps {
-            let mut stamps = Stamps(&mut self.state.origins);
-            self.walk.feed(bytes, skipped, &mut stamps)
-        } else {
-            self.walk.feed(bytes, skipped, &mut ())
-        }
-    }
-
-    fn leader(&mut self, node: i32, epoch: i32) {
-        if let Some(last) = self.last() {
-            last.leader = Some((node, epoch));
-        }
-    }
-
-    fn end(&mut self) {
-        let counts = *self.walk.counts();
-        if let Some(last) = self.last() {
-            last.counts = counts;
-        }
-    }
-}
-
-/// Takes the stamp out of every record.
-struct Stamps<'a>(&'a mut Vec<Tick>);
-
-impl Visit for Stamps<'_> {
-    fn record(&mut self, _offset: i64, _timestamp_ms: i64, record: &Record<'_>) {
-        if let Some(stamp) = record.value_head.first_chunk::<8>() {
-            self.0.push(Tick(u64::from_be_bytes(*stamp)));
+            rules.cursors.hold(claim, again_at(local));
         }
     }
 }
@@ -319,7 +277,8 @@ impl Session for FetchSession {
         Ok(step)
     }
 
-    fn encode(&mut self, ask: Ask, _at: Tick, out: &mut Outbox) -> Ticket {
+    fn encode(&mut self, ask: Ask, at: Tick, out: &mut Outbox) -> Ticket {
+        self.local.now.set(at);
         self.correlation = self.correlation.wrapping_add(1);
         let topic = &self.local.rules.topic;
         let part = |claim: &Claim| Part {
@@ -357,11 +316,12 @@ impl Session for FetchSession {
             self.reply.expect((ticket.tag >> 32) as u32 as i32);
             self.state.place = ticket.tag as u32;
             self.state.answered.clear();
+            self.state.seen.clear();
             self.state.origins.clear();
         }
         let mut taker = Taker {
             local: &self.local,
-            walk: &mut self.walk,
+            walks: &mut self.walks,
             state: &mut self.state,
         };
         let step = self.reply.feed(input.bytes, input.skipped, &mut taker);
@@ -369,7 +329,7 @@ impl Session for FetchSession {
         Ok(Progress {
             eaten: step.eaten,
             discard: step.discard,
-            done: step.done.then(|| self.complete(tally, ticket.op)),
+            done: step.done.then(|| self.complete(tally, &mut ticket.op)),
         })
     }
 }

@@ -6,6 +6,7 @@ use loadgen_core::protocol::Ticket;
 use loadgen_core::workload::{Next, RouteId, Workload};
 use serde_json::Value;
 
+use super::cursors::Asking;
 use super::local::Local;
 use super::session::{Ask, FetchSession};
 use crate::tables::Op;
@@ -15,13 +16,49 @@ use crate::tables::Op;
 pub struct FetchWorkload {
     local: Rc<Local>,
     opened: u64,
+    shares: Vec<Share>,
+}
+
+/// How many cursors a fetch at a route reads at, and what it was counted by: it is counted again only
+/// when that has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    moves: u64,
+    over: usize,
+    cursors: Option<usize>,
 }
 
 impl FetchWorkload {
     /// On what the sessions of the worker share.
     #[must_use]
     pub fn new(local: Rc<Local>) -> Self {
-        Self { local, opened: 0 }
+        let routes = local.rules.slots.len();
+        Self {
+            local,
+            opened: 0,
+            shares: vec![Share::default(); routes],
+        }
+    }
+
+    fn share(&mut self, route: RouteId) -> usize {
+        let rules = &self.local.rules;
+        let (moves, over) = (rules.topic.moves(), rules.cursors.over());
+        let Some(share) = self.shares.get_mut(route) else {
+            return 1;
+        };
+        match share.cursors {
+            Some(cursors) if (share.moves, share.over) == (moves, over) => cursors,
+            _ => {
+                let slots = rules.slots[route];
+                let cursors = rules.cursors.share(&rules.topic, route, slots);
+                *share = Share {
+                    moves,
+                    over,
+                    cursors: Some(cursors),
+                };
+                cursors
+            }
+        }
     }
 }
 
@@ -34,14 +71,19 @@ impl Workload for FetchWorkload {
     }
 
     fn next(&mut self, route: RouteId, _conn: u32, n: u64) -> Next<Ask> {
-        let rules = &self.local.rules;
-        if rules.cursors.is_over() {
+        if self.local.rules.cursors.is_over() {
             return Next::Done;
         }
-        let slots = rules.slots.get(route).copied().unwrap_or(1);
+        let asking = Asking {
+            route,
+            share: self.share(route),
+            from: n,
+            now: self.local.now.get(),
+        };
+        let rules = &self.local.rules;
         let mut op = Op::Wait;
         let place = self.local.keep(|claims| {
-            rules.cursors.claim(&rules.topic, route, slots, n, claims);
+            rules.cursors.claim(&rules.topic, &asking, claims);
             // One that has records makes the broker answer at once.
             if claims.iter().any(|claim| !claim.at_end) {
                 op = Op::Fetch;

@@ -21,12 +21,6 @@ pub fn produce(spec: &ProduceSpec, records: Option<u64>) -> Checked {
     if spec.partitioner == Partitioner::ByKey && spec.records.key_bytes.is_none() {
         return refuse("--partitioner key: records have no key; give --key-size");
     }
-    if spec.partitioner == Partitioner::ByKey {
-        return refuse(
-            "--partitioner key: batches are prepared once and sent to every partition, so their keys \
-             cannot choose one; use round-robin or sticky:N",
-        );
-    }
     if let Partitioner::Sticky { batches: 0 } = spec.partitioner {
         return refuse("--partitioner sticky:0 is below the limit of 1 batch");
     }

@@ -1,11 +1,15 @@
 //! Writing to a topic: what a run goes by, and the library's way in.
 //!
-//! `template` is what is sent, `workload` says where it goes, `session` is one connection, `local`
-//! what both share within a worker.
+//! `templates` are what is sent, `workload` says where it goes, `session` is one connection, `local`
+//! what both share within a worker. `sim` is a cluster for whole runs without a socket. Nothing here
+//! may know what time it is: a plan says when tick 0 is.
 
+mod keys;
 pub mod local;
 pub mod session;
+pub mod sim;
 pub mod template;
+pub mod templates;
 pub mod workload;
 
 use std::sync::Arc;
@@ -13,8 +17,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use loadgen_core::protocol::Tables;
 use loadgen_core::time::Tick;
-use loadgen_core::workload::{Route, Scenario};
-use serde_json::{Value, json};
+use loadgen_core::workload::{Random, Route, Scenario};
+use serde_json::Value;
 
 use crate::cluster::Topic;
 use crate::greeting::GreetingRules;
@@ -25,17 +29,21 @@ use crate::wire::WireError;
 use crate::wire::batch::Codec;
 use local::Local;
 use template::Template;
+use templates::{Order, Templates};
 use workload::ProduceWorkload;
 
-/// What was acknowledged of a partition.
+pub use keys::{murmur2, partition_of};
+
+/// How far writing is, for those who read what is written.
 #[derive(Debug)]
-struct Written {
-    records: AtomicU64,
-    /// The offset behind the last of them.
-    behind: AtomicI64,
+struct Followed {
+    /// The offset behind the last acknowledged record, by the partition's position.
+    behind: Vec<AtomicI64>,
+    /// Sent, and neither answered nor lost.
+    open: AtomicU64,
 }
 
-/// What all producers of a run go by: constants, and what they count together.
+/// What all producers of a run go by: constants, and the little that they share.
 #[derive(Debug)]
 pub struct ProduceRules {
     /// What is written to.
@@ -50,26 +58,33 @@ pub struct ProduceRules {
     pub codec: Codec,
     /// Where batches go.
     pub partitioner: Partitioner,
-    full: Template,
-    /// Where the last batch of a run is shorter.
-    short: Option<Template>,
+    templates: Templates,
     batches: Option<u64>,
     taken: AtomicU64,
-    /// Milliseconds since 1970 at tick 0.
     unix_ms_at_zero: i64,
-    written: Vec<Written>,
-    /// Sent, and neither answered nor lost.
-    open: AtomicU64,
+    mark: u64,
+    /// Only where somebody reads: all workers would write to it with every batch.
+    followed: Option<Followed>,
 }
 
 impl ProduceRules {
-    /// The batch to send.
+    /// The batch to send to the partition at this position; `None`: no key goes there.
     #[must_use]
-    pub fn template(&self, last: bool) -> &Template {
-        match &self.short {
-            Some(short) if last => short,
-            _ => &self.full,
-        }
+    #[inline]
+    pub fn template(&self, partition: usize, last: bool) -> Option<&Template> {
+        self.templates.of(partition, last)
+    }
+
+    /// Records of a batch; the last one of a run may have fewer.
+    #[must_use]
+    pub const fn batch_records(&self) -> u32 {
+        self.templates.batch_records()
+    }
+
+    /// Bytes of such a batch, as it is sent.
+    #[must_use]
+    pub const fn batch_bytes(&self) -> usize {
+        self.templates.batch_bytes()
     }
 
     /// Requests of the whole run; `None`: without end.
@@ -81,55 +96,60 @@ impl ProduceRules {
     /// Takes a batch; whether it is the last one.
     #[must_use]
     pub fn takes_the_last(&self) -> bool {
-        self.short.is_some() && Some(self.taken.fetch_add(1, Ordering::Relaxed) + 1) == self.batches
+        self.templates.has_short()
+            && Some(self.taken.fetch_add(1, Ordering::Relaxed) + 1) == self.batches
     }
 
     /// When `at` is, ms since 1970.
     #[must_use]
+    #[inline]
     pub const fn unix_ms(&self, at: Tick) -> i64 {
         self.unix_ms_at_zero
             .saturating_add((at.0 / 1_000_000) as i64)
     }
 
-    pub(crate) fn awaits(&self, requests: u64) {
-        self.open.fetch_add(requests, Ordering::AcqRel);
+    /// What the stamps of this run are known by: see [`template::stamp_of`].
+    #[must_use]
+    pub const fn mark(&self) -> u64 {
+        self.mark
     }
 
-    pub(crate) fn ended(&self, requests: u64) {
-        self.open.fetch_sub(requests, Ordering::AcqRel);
+    fn sent(&self) {
+        if let Some(followed) = &self.followed {
+            followed.open.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
-    pub(crate) fn acked(&self, position: usize, records: u32, base_offset: i64) {
-        let written = &self.written[position];
-        written.records.fetch_add(records.into(), Ordering::Relaxed);
-        let behind = base_offset.saturating_add(records.into());
-        written.behind.fetch_max(behind, Ordering::AcqRel);
+    /// So many requests were lost, or answered otherwise than by [`ProduceRules::acked`].
+    fn ended(&self, requests: u64) {
+        if let Some(followed) = &self.followed {
+            followed.open.fetch_sub(requests, Ordering::AcqRel);
+        }
     }
 
-    /// Whether every request that was sent has ended.
+    fn acked(&self, position: usize, next_offset: i64) {
+        if let Some(followed) = &self.followed {
+            // In this order: when nothing is open any more, all offsets are known.
+            followed.behind[position].fetch_max(next_offset, Ordering::AcqRel);
+            followed.open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether every request that was sent and will be answered has ended. Only known where values
+    /// are stamped, `true` otherwise.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.open.load(Ordering::Acquire) == 0
+        let followed = self.followed.as_ref();
+        followed.is_none_or(|f| f.open.load(Ordering::Acquire) == 0)
     }
 
-    /// The offset behind the last record of a partition that was acknowledged; `None`: none was.
+    /// The offset behind the last record of a partition that was acknowledged; `None`: none was, or
+    /// values are not stamped.
     #[must_use]
     pub fn behind(&self, position: usize) -> Option<i64> {
-        let behind = self.written[position].behind.load(Ordering::Acquire);
-        (behind >= 0).then_some(behind)
-    }
-
-    fn rows(&self) -> Value {
-        let partitions = self.topic.partitions.iter().zip(&self.written);
-        let row = |(partition, written): (&crate::cluster::Partition, &Written)| {
-            let behind = written.behind.load(Ordering::Relaxed);
-            json!({
-                "partition": partition.index,
-                "acked_records": written.records.load(Ordering::Relaxed),
-                "next_offset": (behind >= 0).then_some(behind),
-            })
-        };
-        partitions.map(row).collect()
+        let behind = &self.followed.as_ref()?.behind;
+        let offset = behind.get(position)?.load(Ordering::Acquire);
+        (offset >= 0).then_some(offset)
     }
 }
 
@@ -140,6 +160,8 @@ pub struct ProducePlan {
     pub spec: ProduceSpec,
     /// The partitions of the run.
     pub topic: Arc<Topic>,
+    /// Partitions of the topic, those that take no part included: keys choose among all of them.
+    pub partition_count: u32,
     /// A route for each broker, in the topic's order.
     pub routes: Vec<Route>,
     /// Records of the whole run; `None`: without end.
@@ -149,39 +171,48 @@ pub struct ProducePlan {
 }
 
 impl ProducePlan {
-    /// The constants of the run.
+    /// The constants of the run. `stamped`: values begin with a stamp, and how far writing is can be
+    /// asked.
     ///
     /// # Errors
-    /// When a batch cannot be composed.
+    /// When batches cannot be composed, or not stamped.
     pub fn rules(self, stamped: bool) -> Result<ProduceRules, WireError> {
         let Self {
             spec,
             topic,
+            partition_count,
             records,
             unix_ms_at_zero,
             ..
         } = self;
-        let of = |limit| Template::new(&spec.records, limit, spec.seed, stamped);
-        let full = of(records.unwrap_or(u64::MAX))?;
-        let each = u64::from(full.records);
-        let rest = records.map_or(0, |records| records % each);
-        let written = |_| Written {
-            records: AtomicU64::new(0),
-            behind: AtomicI64::new(-1),
-        };
+        // Runs of the same seed at other times have other marks.
+        let mark = Random::new(spec.seed ^ (unix_ms_at_zero as u64).rotate_left(20)).next_u64();
+        let templates = Templates::new(&Order {
+            records: &spec.records,
+            partitioner: spec.partitioner,
+            topic: &topic,
+            partition_count,
+            wanted: records,
+            mark: stamped.then_some(mark),
+            seed: spec.seed,
+        })?;
+        let each = u64::from(templates.batch_records());
+        let nowhere = || AtomicI64::new(-1);
         Ok(ProduceRules {
-            short: if rest > 0 { Some(of(rest)?) } else { None },
             batches: records.map(|records| records.div_ceil(each)),
-            full,
+            templates,
             taken: AtomicU64::new(0),
             unix_ms_at_zero,
-            written: (0..topic.partitions.len()).map(written).collect(),
-            open: AtomicU64::new(0),
-            greeting: Arc::new(GreetingRules {
-                client_id: spec.cluster.client_id,
-                sasl: spec.cluster.sasl,
-                seed: spec.seed,
+            mark,
+            followed: stamped.then(|| Followed {
+                behind: topic.partitions.iter().map(|_| nowhere()).collect(),
+                open: AtomicU64::new(0),
             }),
+            greeting: Arc::new(GreetingRules::new(
+                spec.cluster.client_id,
+                spec.cluster.sasl,
+                spec.seed,
+            )),
             acks: spec.acks,
             timeout_ms: spec.timeout_ms,
             codec: spec.records.codec,

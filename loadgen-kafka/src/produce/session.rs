@@ -11,6 +11,7 @@ use loadgen_core::protocol::{
     Fault, Handshake, Input, Phase, Progress, Reply, Session, Tally, Then, Ticket,
 };
 use loadgen_core::time::Tick;
+use loadgen_core::workload::RouteId;
 
 use super::local::Local;
 use crate::greeting::{Greeting, PRODUCE_MIN, spoken};
@@ -21,8 +22,10 @@ use crate::wire::batch::Codec;
 use crate::wire::produce::{Common, Frame, ZSTD_FROM};
 use crate::wire::produced::{Asked, Produced, Reading};
 
-/// After a refusal that the leader will get over, the connection waits for so long.
-const ERROR_PAUSE: Duration = Duration::from_millis(50);
+/// After a refusal that makes the leader doubtful, the partition is left alone for so long: until then
+/// the cluster will have said who leads it. Where the connection has nothing else to write to, it
+/// waits itself.
+const DOUBT_PAUSE: Duration = Duration::from_millis(50);
 /// A broker that throttles for longer than this is not believed.
 const THROTTLE_MAX_MS: u32 = 600_000;
 
@@ -39,6 +42,7 @@ pub struct Ask {
 #[derive(Debug)]
 pub struct ProduceSession {
     local: Rc<Local>,
+    route: RouteId,
     greeting: Greeting,
     version: i16,
     frame: Option<Frame>,
@@ -47,10 +51,11 @@ pub struct ProduceSession {
 }
 
 impl ProduceSession {
-    /// A new connection; `serial` tells it from the others.
+    /// A new connection to the broker of `route`; `serial` tells it from the others.
     #[must_use]
-    pub fn new(local: &Rc<Local>, serial: u64) -> Self {
+    pub fn new(local: &Rc<Local>, route: RouteId, serial: u64) -> Self {
         Self {
+            route,
             greeting: Greeting::new(&local.rules.greeting, serial),
             local: Rc::clone(local),
             version: 0,
@@ -77,27 +82,24 @@ impl ProduceSession {
             topic: &rules.topic.name,
         };
         self.frame = Some(Frame::new(self.version, &common));
-        self.local.version.set(self.version);
+        self.local.speaks(self.version);
         Ok(())
     }
 
     fn complete(&self, position: usize, units: u32, produced: &Produced) -> Reply<()> {
-        let rules = &self.local.rules;
-        rules.ended(1);
-        if let Some((node, epoch)) = produced.leader {
-            rules.topic.learn(position, Some((node, epoch)));
+        if let Some(leader) = produced.leader {
+            self.local.rules.topic.learn(position, Some(leader));
         }
         let mut then = Then::Reuse;
         if produced.error == 0 {
             let appended = produced.log_append_time_ms >= 0;
-            rules.acked(position, units, produced.base_offset);
-            self.local.acked(appended);
-        } else {
             self.local
-                .refused(produced.error, produced.message.as_deref());
+                .acked(position, units, produced.base_offset, appended);
+        } else {
+            let message = produced.message.as_deref();
+            self.local.refused(units, produced.error, message);
             if tables::leader_doubtful(produced.error) {
-                rules.topic.doubt();
-                then = Then::Pause(ERROR_PAUSE);
+                then = self.doubt(position);
             }
         }
         if produced.throttle_ms > 0 {
@@ -112,6 +114,29 @@ impl ProduceSession {
             origin: None,
             then,
             feedback: None,
+        }
+    }
+}
+
+impl ProduceSession {
+    /// The broker does not lead the partition, or does not know it.
+    #[cold]
+    fn doubt(&self, position: usize) -> Then {
+        let topic = &self.local.rules.topic;
+        topic.doubt();
+        if topic.leader(position) != Some(self.route) {
+            // Known already.
+            return Then::Reuse;
+        }
+        let until = self.local.now.get() + DOUBT_PAUSE;
+        self.local.hold(position as u32, self.route, until);
+        let here = |at: &usize| topic.leader(*at) == Some(self.route);
+        let free = |at: &usize| !self.local.holds(*at as u32, self.route);
+        let mut others = (0..topic.partitions.len()).filter(here).filter(free);
+        if others.next().is_some() {
+            Then::Reuse
+        } else {
+            Then::Pause(DOUBT_PAUSE)
         }
     }
 }
@@ -131,27 +156,25 @@ impl Session for ProduceSession {
     fn encode(&mut self, ask: Ask, at: Tick, out: &mut Outbox) -> Ticket {
         self.correlation = self.correlation.wrapping_add(1);
         let rules = &self.local.rules;
-        let template = rules.template(ask.last);
-        let index = rules.topic.partitions[ask.partition as usize].index;
-        if let Some(frame) = &self.frame {
-            frame.put(
-                self.correlation,
-                index,
-                template.batch_bytes(),
-                out.copied_mut(),
-            );
+        let position = ask.partition as usize;
+        let mut ticket = Ticket {
+            op: Op::Produce as u8,
+            units: 0,
+            answered: rules.acks != Acks::None,
+            payload_tx_bytes: 0,
+            tag: u64::from(self.correlation as u32) << 32 | u64::from(ask.partition),
+        };
+        // Both are there: a session is greeted before, and the workload asks for no other.
+        if let (Some(frame), Some(template)) = (&self.frame, rules.template(position, ask.last)) {
+            let index = rules.topic.partitions[position].index;
+            let batch_bytes = template.batch_bytes();
+            frame.put(self.correlation, index, batch_bytes, out.copied_mut());
             template.put(rules.unix_ms(at), at, out);
             out.put(frame.tail());
+            (ticket.units, ticket.payload_tx_bytes) = (template.records, template.payload_bytes);
         }
-        let answered = rules.acks != Acks::None;
-        rules.awaits(u64::from(answered));
-        Ticket {
-            op: Op::Produce as u8,
-            units: template.records,
-            answered,
-            payload_tx_bytes: template.payload_bytes,
-            tag: u64::from(self.correlation as u32) << 32 | u64::from(ask.partition),
-        }
+        self.local.sent(ticket.units, ticket.answered, at);
+        ticket
     }
 
     fn decode(

@@ -32,8 +32,14 @@ impl ProduceWorkload {
         }
     }
 
-    /// The next partition that `route` leads.
+    /// The next partition that `route` leads; one that was refused lately only where there is no
+    /// other.
     fn partition(&mut self, route: RouteId) -> Option<u32> {
+        self.pass(route, |local, at| !local.holds(at, route))
+            .or_else(|| self.pass(route, |_, _| true))
+    }
+
+    fn pass(&mut self, route: RouteId, free: impl Fn(&Local, u32) -> bool) -> Option<u32> {
         let rules = &self.local.rules;
         let count = rules.topic.partitions.len();
         let stay = match rules.partitioner {
@@ -46,7 +52,8 @@ impl ProduceWorkload {
         }
         for _ in 0..count {
             let at = *turn % count;
-            if rules.topic.leader(at) == Some(route) {
+            let ours = rules.topic.leader(at) == Some(route);
+            if ours && rules.template(at, false).is_some() && free(&self.local, at as u32) {
                 *had += 1;
                 return Some(at as u32);
             }
@@ -59,9 +66,9 @@ impl ProduceWorkload {
 impl Workload for ProduceWorkload {
     type Session = ProduceSession;
 
-    fn open(&mut self, _route: RouteId, conn: u32) -> ProduceSession {
+    fn open(&mut self, route: RouteId, conn: u32) -> ProduceSession {
         self.opened += 1;
-        ProduceSession::new(&self.local, u64::from(conn) << 32 | self.opened)
+        ProduceSession::new(&self.local, route, u64::from(conn) << 32 | self.opened)
     }
 
     fn next(&mut self, route: RouteId, _conn: u32, _n: u64) -> Next<Ask> {
@@ -75,8 +82,10 @@ impl Workload for ProduceWorkload {
     }
 
     fn lost(&mut self, _route: RouteId, _conn: u32, tickets: &[Ticket]) {
-        let answered = tickets.iter().filter(|ticket| ticket.answered);
-        self.local.rules.ended(answered.count() as u64);
+        let (answered, written): (Vec<&Ticket>, Vec<&Ticket>) =
+            tickets.iter().partition(|ticket| ticket.answered);
+        let records = written.iter().map(|ticket| u64::from(ticket.units)).sum();
+        self.local.lost(answered.len() as u64, records);
         self.local.rules.topic.doubt();
     }
 

@@ -1,15 +1,22 @@
 //! The transactions of one partition that were aborted.
 //!
 //! A fetch says which producers' transactions were aborted and where each begins; a marker in the log
-//! says where it ends. Nothing here may reorder what the broker says.
+//! says where it ends. Nothing here may depend on the order in which the broker names them, and
+//! nothing it names may be forgotten: records would count that nobody was to see.
+//! (`CompletedFetch.java` is how the Java client does it.)
 
-/// The most of them that one partition of one fetch is believed to have.
+use crate::wire::{WireError, Wrong};
+
+/// The most of them that one partition of one fetch can have.
 const TRANSACTIONS_MAX: usize = 1 << 20;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Aborted {
-    /// Producer and first offset; done with those that have begun.
+    /// First offset and producer of those that have not begun; once `sorted`, the next one is last.
     waiting: Vec<(i64, i64)>,
+    sorted: bool,
+    /// There were more than anybody keeps.
+    too_many: bool,
     /// Producers that are inside one.
     active: Vec<i64>,
 }
@@ -18,12 +25,16 @@ impl Aborted {
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.active.clear();
+        (self.sorted, self.too_many) = (false, false);
     }
 
-    /// Entries grow only as they come over the wire; beyond the limit nobody reads them.
+    /// Entries grow only as they come over the wire.
     pub(super) fn add(&mut self, producer_id: i64, first_offset: i64) {
+        self.sorted = false;
         if self.waiting.len() < TRANSACTIONS_MAX {
-            self.waiting.push((producer_id, first_offset));
+            self.waiting.push((first_offset, producer_id));
+        } else {
+            self.too_many = true;
         }
     }
 
@@ -31,19 +42,31 @@ impl Aborted {
         self.waiting.is_empty() && self.active.is_empty()
     }
 
-    /// Whether a transactional batch of `producer_id` that ends with `last_offset` is hidden.
-    pub(super) fn hides(&mut self, producer_id: i64, last_offset: i64) -> bool {
-        if self.is_empty() {
-            return false;
+    /// Everything that begins up to `last_offset`, the end of the batch that comes now, has begun.
+    ///
+    /// # Errors
+    /// [`Wrong::Length`] when there were too many.
+    pub(super) fn begin(&mut self, last_offset: i64) -> Result<(), WireError> {
+        if self.too_many {
+            return Err(Wrong::Length.because(format!(
+                "a partition names more than {TRANSACTIONS_MAX} aborted transactions: they are not \
+                 all kept"
+            )));
         }
-        let active = &mut self.active;
-        self.waiting.retain(|&(producer, first)| {
-            let begins = first <= last_offset;
-            if begins && !active.contains(&producer) {
-                active.push(producer);
+        if !self.sorted {
+            self.waiting.sort_unstable_by(|a, b| b.cmp(a));
+            self.sorted = true;
+        }
+        while let Some((_, producer)) = self.waiting.pop_if(|(first, _)| *first <= last_offset) {
+            if !self.active.contains(&producer) {
+                self.active.push(producer);
             }
-            !begins
-        });
+        }
+        Ok(())
+    }
+
+    /// Whether a transactional batch of `producer_id` is hidden.
+    pub(super) fn hides(&self, producer_id: i64) -> bool {
         self.active.contains(&producer_id)
     }
 

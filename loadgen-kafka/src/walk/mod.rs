@@ -8,11 +8,13 @@
 
 mod aborted;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use crate::spec::{Depth, Isolation};
-use crate::wire::batch::{CRC_FROM, Codec, HEADER_BYTES, Header};
-use crate::wire::codec;
+use crate::wire::batch::{self, CRC_AT, CRC_FROM, Codec, HEADER_BYTES, Header};
+use crate::wire::codec::Unpacker;
 use crate::wire::record::{Record, Records};
 use crate::wire::{WireError, Wrong};
 use aborted::Aborted;
@@ -119,11 +121,17 @@ pub struct Walk {
     batch: Option<Current>,
     /// The rest is a batch that was cut.
     cut: bool,
+    /// The offset behind the last batch that came.
+    behind: i64,
     crc: u32,
+    /// What is wrong with the records of a batch, until it is known whether its CRC is.
+    wrong: Option<WireError>,
+    /// The offset delta of the last record of a batch.
+    last_delta: i32,
     aborted: Aborted,
     records: Records,
     collected: Vec<u8>,
-    buffer: Vec<u8>,
+    unpacker: Unpacker,
     counts: Counts,
 }
 
@@ -137,11 +145,14 @@ impl Walk {
             left: 0,
             batch: None,
             cut: false,
+            behind: 0,
             crc: 0,
+            wrong: None,
+            last_delta: -1,
             aborted: Aborted::default(),
             records: Records::default(),
             collected: Vec::new(),
-            buffer: Vec::new(),
+            unpacker: Unpacker::default(),
             counts: Counts::default(),
         }
     }
@@ -152,6 +163,7 @@ impl Walk {
         self.left = records_bytes.into();
         self.batch = None;
         self.cut = false;
+        self.behind = 0;
         self.aborted.clear();
         self.counts = Counts {
             payload_bytes: (self.rules.depth == Depth::Records).then_some(0),
@@ -264,6 +276,13 @@ impl Walk {
             Ok(Some(0))
         };
         if self.left < HEADER_BYTES as u64 {
+            // A short one may also be whole, in a format of long ago: the magic tells.
+            if self.left >= CRC_AT as u64 {
+                let Some(magic) = bytes.get(CRC_AT - 1) else {
+                    return Ok(None);
+                };
+                batch::check_magic(*magic as i8)?;
+            }
             return is_cut(self);
         }
         let Some(header) = Header::read(bytes)? else {
@@ -281,24 +300,26 @@ impl Walk {
 
     /// Counts what the header says, and decides what the rest is for.
     fn open(&mut self, header: Header) -> Result<(), WireError> {
-        let next_offset = header.next_offset();
-        if next_offset <= self.counts.next_offset && self.counts.batches > 0 {
+        if header.base_offset < self.behind {
             return Err(Wrong::Batch.because(format!(
-                "a batch ends at offset {next_offset}, the one before it at {}",
-                self.counts.next_offset
+                "a batch begins at offset {}, the one before it has all below {}",
+                header.base_offset, self.behind
             )));
         }
+        self.behind = header.next_offset();
         let gap = header.base_offset.saturating_sub(self.counts.next_offset);
         self.counts.missing_offsets += u64::try_from(gap).unwrap_or(0);
         self.counts.batches += 1;
         self.counts.batch_bytes += header.batch_bytes();
-        self.counts.next_offset = next_offset.max(self.counts.next_offset);
+        self.counts.next_offset = self.behind.max(self.counts.next_offset);
         let mut hidden = false;
+        if !self.aborted.is_empty() {
+            self.aborted.begin(self.behind - 1)?;
+            hidden = header.is_transactional() && self.aborted.hides(header.producer_id);
+        }
         if header.is_control() {
             self.counts.control_batches += 1;
         } else {
-            hidden = header.is_transactional()
-                && self.aborted.hides(header.producer_id, next_offset - 1);
             self.count(&header, hidden);
         }
         let body = self.use_of(&header);
@@ -315,6 +336,7 @@ impl Walk {
         }
         self.collected.clear();
         self.records.begin();
+        (self.wrong, self.last_delta) = (None, -1);
         self.batch = Some(Current {
             header,
             body,
@@ -325,13 +347,16 @@ impl Walk {
     }
 
     fn use_of(&self, header: &Header) -> Body {
-        let codec = Codec::of(header.attributes).unwrap_or(Codec::None);
         match self.rules.depth {
-            _ if header.is_control() && !self.aborted.is_empty() => Body::Marker,
+            // Only of a transaction that was aborted is it of interest how it ends.
+            _ if header.is_control() && self.aborted.hides(header.producer_id) => Body::Marker,
             Depth::None | Depth::Headers => Body::Pass,
             Depth::Crc => Body::Check,
             Depth::Records if header.is_control() => Body::Check,
-            Depth::Records if codec == Codec::None => Body::Read,
+            // The cleaner leaves batches without records, to remember their producers.
+            Depth::Records if header.codec() == Codec::None || header.body_bytes() == 0 => {
+                Body::Read
+            }
             Depth::Records => Body::Collect,
         }
     }
@@ -373,9 +398,20 @@ impl Walk {
         match current.body {
             Body::Pass | Body::Check => {}
             Body::Collect | Body::Marker => self.collected.extend_from_slice(piece),
+            // What follows a record that cannot be is not looked at.
+            Body::Read if self.wrong.is_some() => {}
             Body::Read => {
-                let see = seer(current, self.fetch_offset, &mut self.counts, visit);
-                self.records.feed(piece, &mut { see })?;
+                let mut seer = Seer {
+                    current,
+                    fetch_offset: self.fetch_offset,
+                    last_delta: &mut self.last_delta,
+                    counts: &mut self.counts,
+                    visit,
+                };
+                self.wrong = self
+                    .records
+                    .feed(piece, &mut |record| seer.see(record))
+                    .err();
             }
         }
         if let Some(batch) = &mut self.batch {
@@ -393,22 +429,28 @@ impl Walk {
                 header.base_offset, header.crc, self.crc
             )));
         }
+        if let Some(wrong) = self.wrong.take() {
+            return Err(wrong);
+        }
         match current.body {
             Body::Pass | Body::Check => return Ok(()),
-            Body::Marker => return self.marker(current),
             Body::Read => {}
             Body::Collect => {
-                let codec = Codec::of(header.attributes).unwrap_or(Codec::None);
+                let mut seer = Seer {
+                    current,
+                    fetch_offset: self.fetch_offset,
+                    last_delta: &mut self.last_delta,
+                    counts: &mut self.counts,
+                    visit,
+                };
+                let (codec, packed) = (header.codec(), &self.collected);
                 let records = &mut self.records;
-                let mut see = seer(current, self.fetch_offset, &mut self.counts, visit);
-                codec::decompress(
-                    codec,
-                    &self.collected,
-                    PLAIN_BYTES_MAX,
-                    &mut self.buffer,
-                    |piece| records.feed(piece, &mut see),
-                )?;
+                self.unpacker
+                    .unpack(codec, packed, PLAIN_BYTES_MAX, |piece| {
+                        records.feed(piece, &mut |record| seer.see(record))
+                    })?;
             }
+            Body::Marker => self.marker(current)?,
         }
         let wanted = u64::try_from(header.records).unwrap_or(0);
         if !self.records.between_records() || self.records.count() != wanted {
@@ -429,7 +471,12 @@ impl Walk {
             aborts |= record.key_head.get(2..4) == Some(&[0, 0]);
             Ok(())
         };
-        self.records.feed(&self.collected, &mut { see })?;
+        let (codec, packed) = (current.header.codec(), &self.collected);
+        let (records, mut see) = (&mut self.records, see);
+        self.unpacker
+            .unpack(codec, packed, CONTROL_BYTES_MAX, |piece| {
+                records.feed(piece, &mut see)
+            })?;
         if aborts {
             self.aborted.ended(current.header.producer_id);
         }
@@ -443,30 +490,39 @@ fn first(bytes: &[u8], limit: u64) -> &[u8] {
 }
 
 /// Counts the visible records of a batch, and shows them.
-fn seer<'a>(
-    current: &Current,
+struct Seer<'a, V> {
+    current: &'a Current,
     fetch_offset: i64,
+    last_delta: &'a mut i32,
     counts: &'a mut Counts,
-    visit: &'a mut impl Visit,
-) -> impl FnMut(&Record<'_>) -> Result<(), WireError> + 'a {
-    let (header, hidden) = (current.header, current.hidden);
-    move |record| {
-        let offset = header.base_offset + i64::from(record.offset_delta);
-        if record.offset_delta < 0 || record.offset_delta > header.last_offset_delta {
+    visit: &'a mut V,
+}
+
+impl<V: Visit> Seer<'_, V> {
+    #[inline]
+    fn see(&mut self, record: &Record<'_>) -> Result<(), WireError> {
+        let header = &self.current.header;
+        if record.offset_delta <= *self.last_delta || record.offset_delta > header.last_offset_delta
+        {
             return Err(Wrong::Batch.because(format!(
-                "a record has offset delta {}, the last one of its batch {}",
-                record.offset_delta, header.last_offset_delta
+                "a record has offset delta {}, the one before it {}, the last one of its batch {}",
+                record.offset_delta, self.last_delta, header.last_offset_delta
             )));
         }
-        if !hidden && offset >= fetch_offset {
-            counts.records += 1;
-            counts.payload_bytes = counts.payload_bytes.map(|sum| sum + record.payload_bytes());
-            visit.record(
-                offset,
-                header.base_timestamp.saturating_add(record.timestamp_delta),
-                record,
-            );
+        *self.last_delta = record.offset_delta;
+        let offset = header.base_offset + i64::from(record.offset_delta);
+        if self.current.hidden || offset < self.fetch_offset {
+            return Ok(());
         }
+        let counts = &mut *self.counts;
+        counts.records += 1;
+        counts.payload_bytes = counts.payload_bytes.map(|sum| sum + record.payload_bytes());
+        let timestamp_ms = if header.is_append_time() {
+            header.max_timestamp
+        } else {
+            header.base_timestamp.saturating_add(record.timestamp_delta)
+        };
+        self.visit.record(offset, timestamp_ms, record);
         Ok(())
     }
 }

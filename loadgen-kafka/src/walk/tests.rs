@@ -8,6 +8,7 @@ use kafka_protocol::records::{
 };
 
 use super::*;
+use crate::wire::codec;
 
 fn record(offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> TheirRecord {
     let mut headers = IndexMap::new();
@@ -52,7 +53,7 @@ fn pack(batch: &[u8], codec: Codec) -> Vec<u8> {
 }
 
 /// A batch with the right CRC.
-fn seal(mut header: Header, body: &[u8]) -> Vec<u8> {
+pub(super) fn seal(mut header: Header, body: &[u8]) -> Vec<u8> {
     let head = header.encode();
     header.crc = crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), body);
     [&header.encode()[..], body].concat()
@@ -92,7 +93,7 @@ impl Visit for Seen {
 }
 
 /// Walks `bytes` in pieces of `piece`, discarding what it may.
-fn walk_in(
+pub(super) fn walk_in(
     walk: &mut Walk,
     bytes: &[u8],
     piece: usize,
@@ -267,9 +268,9 @@ fn transactional(base: i64, producer: i64, marker: Option<i16>) -> Vec<u8> {
     let plain = encode(&records);
     let mut header = Header::read(&plain).unwrap().unwrap();
     header.producer_id = producer;
-    header.attributes |= crate::wire::batch::TRANSACTIONAL;
+    header.attributes |= batch::TRANSACTIONAL;
     if marker.is_some() {
-        header.attributes |= crate::wire::batch::CONTROL;
+        header.attributes |= batch::CONTROL;
     }
     seal(header, &plain[HEADER_BYTES..])
 }
@@ -343,4 +344,180 @@ fn broken_batches_are_told_apart() {
     header.length -= 4;
     let cut = seal(header, &packed[HEADER_BYTES..]);
     assert_eq!(wrong(Depth::Records, &cut), Err(Wrong::Codec));
+}
+
+const COMMITTED: Isolation = Isolation::ReadCommitted;
+
+/// What a reader of committed records counts: visible and aborted records.
+fn committed(from: i64, aborted: &[(i64, i64)], batches: &[Vec<u8>]) -> (u64, u64) {
+    let counts = [Depth::Headers, Depth::Crc, Depth::Records].map(|depth| {
+        let isolation = COMMITTED;
+        walk(Rules { depth, isolation }, from, aborted, &batches.concat()).unwrap()
+    });
+    let [headers, rest @ ..] = counts.map(|counts| (counts.records, counts.aborted_records));
+    assert_eq!(rest, [headers, headers]);
+    headers
+}
+
+#[test]
+fn a_marker_ends_a_transaction_whose_records_were_in_the_fetch_before() {
+    // Reading goes on at the marker: what follows it is another transaction, and committed.
+    let batches = [
+        transactional(5, 1, Some(0)),
+        transactional(6, 1, None),
+        transactional(8, 1, Some(1)),
+    ];
+    assert_eq!(committed(5, &[(1, 0)], &batches), (2, 0));
+}
+
+#[test]
+fn the_same_producer_aborts_again_and_in_any_order_of_the_list() {
+    let batches = [
+        transactional(0, 1, None),
+        transactional(2, 1, Some(0)),
+        transactional(3, 1, None),
+        transactional(5, 1, Some(1)),
+        transactional(6, 1, None),
+        transactional(8, 1, Some(0)),
+        transactional(9, 2, None),
+    ];
+    assert_eq!(committed(0, &[(1, 0), (1, 6)], &batches), (4, 4));
+    assert_eq!(committed(0, &[(1, 6), (1, 0)], &batches), (4, 4));
+}
+
+#[test]
+fn records_outside_transactions_are_never_hidden() {
+    // The same producer id in a batch that is no transaction's: idempotence only.
+    let plain = Header::read(&transactional(0, 1, None)).unwrap().unwrap();
+    let attributes = plain.attributes & !batch::TRANSACTIONAL;
+    let header = Header {
+        attributes,
+        ..plain
+    };
+    let body = transactional(0, 1, None)[HEADER_BYTES..].to_vec();
+    assert_eq!(committed(0, &[(1, 0)], &[seal(header, &body)]), (2, 0));
+}
+
+#[test]
+fn the_broker_s_time_is_that_of_every_record_where_it_says_so() {
+    let plain = ten(100);
+    let mut header = Header::read(&plain).unwrap().unwrap();
+    header.attributes |= batch::APPEND_TIME;
+    header.max_timestamp = 99;
+    let bytes = seal(header, &plain[HEADER_BYTES..]);
+    let mut walker = Walk::new(at(Depth::Records));
+    walker.begin(100, bytes.len() as u32);
+    let mut seen = Seen::default();
+    walk_in(&mut walker, &bytes, 50, &mut seen).unwrap();
+    assert!(seen.0.len() == 10 && seen.0.iter().all(|(_, ms, _)| *ms == 99));
+}
+
+#[test]
+fn whole_batches_below_the_offset_asked_for_are_passed_over() {
+    let bytes = [ten(100), ten(110), ten(120)].concat();
+    for depth in [Depth::Headers, Depth::Crc, Depth::Records] {
+        for (from, records) in [(120, 10), (125, 5), (130, 0), (140, 0)] {
+            let counts = walk(at(depth), from, &[], &bytes).unwrap();
+            assert_eq!((counts.records, counts.missing_offsets), (records, 0));
+            assert_eq!(counts.next_offset, from.max(130));
+        }
+    }
+}
+
+#[test]
+fn offsets_that_come_twice_are_refused() {
+    for (first, second) in [(0, 0), (0, 9), (5, 0), (0, 1)] {
+        let bytes = [ten(first), ten(second)].concat();
+        for depth in [Depth::Headers, Depth::Records] {
+            let error = walk(at(depth), 0, &[], &bytes).unwrap_err();
+            assert_eq!(error.wrong, Wrong::Batch, "{first} {second}");
+        }
+    }
+}
+
+#[test]
+fn the_formats_of_long_ago_are_told_however_short() {
+    // A message set of magic 1: offset, size, CRC, magic, attributes, timestamp, key, value.
+    let mut old = vec![0; 12 + 4];
+    old.extend([1, 0]);
+    old.extend([0; 8]);
+    old.extend((-1_i32).to_be_bytes());
+    old.extend(3_i32.to_be_bytes());
+    old.extend(b"abc");
+    old[11] = (old.len() - 12) as u8;
+    for bytes in [old.clone(), old.repeat(3)] {
+        let error = walk(at(Depth::Headers), 0, &[], &bytes).unwrap_err();
+        assert_eq!(error.wrong, Wrong::Batch);
+        assert!(error.detail.contains("magic 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_corrupt_batch_is_told_by_its_crc_and_not_by_what_its_records_became() {
+    let good = ten(0);
+    for at_byte in HEADER_BYTES..good.len() {
+        for codec in [Codec::None, Codec::Lz4] {
+            let mut bytes = pack(&good, codec);
+            if let Some(byte) = bytes.get_mut(at_byte) {
+                *byte ^= 0x55;
+                let error = walk(at(Depth::Records), 0, &[], &bytes).unwrap_err();
+                assert_eq!(error.wrong, Wrong::Crc, "{codec:?} {at_byte}");
+            }
+        }
+    }
+}
+
+#[test]
+fn offset_deltas_that_do_not_rise_are_refused() {
+    // The record of one batch, twice in another.
+    let one = encode(&[record(0, None, None)]);
+    let body = one[HEADER_BYTES..].repeat(2);
+    let header = Header {
+        length: (HEADER_BYTES - 12 + body.len()) as u32,
+        last_offset_delta: 1,
+        records: 2,
+        ..Header::read(&one).unwrap().unwrap()
+    };
+    for codec in Codec::ALL {
+        let bytes = pack(&seal(header, &body), codec);
+        let error = walk(at(Depth::Records), 0, &[], &bytes).unwrap_err();
+        assert_eq!(error.wrong, Wrong::Batch, "{codec:?} {error}");
+    }
+}
+
+#[test]
+fn a_marker_that_is_none_is_refused_where_it_is_read() {
+    let good = transactional(2, 1, Some(0));
+    let header = Header::read(&good).unwrap().unwrap();
+    let cut = Header {
+        length: header.length - 1,
+        ..header
+    };
+    let cut = seal(cut, &good[HEADER_BYTES..good.len() - 1]);
+    let bytes = [transactional(0, 1, None), cut].concat();
+    for depth in [Depth::Headers, Depth::Crc, Depth::Records] {
+        let isolation = COMMITTED;
+        let error = walk(Rules { depth, isolation }, 0, &[(1, 0)], &bytes).unwrap_err();
+        assert_eq!(error.wrong, Wrong::Batch, "{depth:?}");
+    }
+}
+
+#[test]
+fn more_aborted_transactions_than_are_kept_are_not_passed_over() {
+    let bytes = ten(0);
+    let mut walker = Walk::new(Rules {
+        depth: Depth::Headers,
+        isolation: COMMITTED,
+    });
+    let mut read = |transactions: i64| {
+        walker.begin(0, bytes.len() as u32);
+        for n in 0..transactions {
+            walker.aborted(n, i64::MAX);
+        }
+        walk_in(&mut walker, &bytes, usize::MAX / 2, &mut ())
+    };
+    let limit = 1 << 20;
+    assert_eq!(read(limit + 1).unwrap_err().wrong, Wrong::Length);
+    assert_eq!(read(limit).unwrap().records, 10);
+    assert_eq!(read(1).unwrap().records, 10);
 }

@@ -63,6 +63,8 @@ impl Codec {
     }
 }
 
+/// Bit 3 of the attributes: the largest timestamp is the broker's own, and that of every record.
+pub const APPEND_TIME: i16 = 1 << 3;
 /// Bit 4 of the attributes: the batch belongs to a transaction.
 pub const TRANSACTIONAL: i16 = 1 << 4;
 /// Bit 5: its records are markers of the broker's own.
@@ -118,6 +120,19 @@ impl Header {
             .saturating_add(1)
     }
 
+    /// How its records are compressed.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        // What was read has a codec that is known.
+        Codec::of(self.attributes).unwrap_or(Codec::None)
+    }
+
+    /// Whether its largest timestamp is that of every record: the time the broker got them.
+    #[must_use]
+    pub const fn is_append_time(&self) -> bool {
+        self.attributes & APPEND_TIME != 0
+    }
+
     /// Whether its records are markers of the broker's own.
     #[must_use]
     pub const fn is_control(&self) -> bool {
@@ -140,11 +155,7 @@ impl Header {
             return Ok(None);
         };
         let wrong = |what: String| Err(Wrong::Batch.because(what));
-        if magic != MAGIC {
-            return wrong(format!(
-                "a record batch has magic {magic}, only {MAGIC} is read"
-            ));
-        }
+        check_magic(magic)?;
         if header.length < (HEADER_BYTES - LENGTH_END) as u32 || header.length > i32::MAX as u32 {
             return wrong(format!(
                 "a record batch says it has {} bytes after its length, at least {} are needed",
@@ -227,6 +238,19 @@ impl Header {
         put(&self.records.to_be_bytes());
         out
     }
+}
+
+/// The formats before magic 2 have it at the same place.
+///
+/// # Errors
+/// [`Wrong::Batch`] when it is another one.
+pub fn check_magic(magic: i8) -> Result<(), WireError> {
+    if magic == MAGIC {
+        return Ok(());
+    }
+    Err(Wrong::Batch.because(format!(
+        "a record batch has magic {magic}, only {MAGIC} is read"
+    )))
 }
 
 #[cfg(test)]

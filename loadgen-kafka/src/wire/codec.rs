@@ -4,7 +4,10 @@
 //! is only claimed. Sources: Kafka documentation "Record Batch", `CompressionType.java`; the frames of
 //! snappy-java are described in its `SnappyOutputStream`.
 
+use std::fmt;
 use std::io::{self, Read, Write as _};
+
+use zstd::zstd_safe::DCtx;
 
 use super::batch::Codec;
 use super::prim::Reader;
@@ -15,9 +18,15 @@ const XERIAL: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// A block of them.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 /// A byte of snappy makes 22 at the most (a copy of 64 bytes takes 3).
-const SNAPPY_RATIO_MAX: usize = 64;
-/// The largest window of Zstandard: it is allocated at once (32 MiB).
-const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+const SNAPPY_RATIO_MAX: u64 = 22;
+/// The largest block of snappy, which has to be there whole; those of snappy-java have 32 KiB, a bare
+/// one is a whole batch.
+const SNAPPY_BLOCK_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// The largest window of Zstandard, that of its level 22 (128 MiB). It is reserved at once, and only
+/// what is decompressed into it is ever touched.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// One piece of what is decompressed.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Compresses the records of a batch.
 ///
@@ -55,67 +64,105 @@ pub fn compress(codec: Codec, records: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Decompresses `packed` and hands the pieces to `each`, `limit` bytes at the most.
-///
-/// # Errors
-/// [`Wrong::Codec`] when it does not decompress, or is longer; and what `each` says.
-pub fn decompress(
-    codec: Codec,
-    packed: &[u8],
-    limit: u64,
-    buffer: &mut Vec<u8>,
-    mut each: impl FnMut(&[u8]) -> Result<(), WireError>,
-) -> Result<(), WireError> {
-    let wrong = |error: io::Error| {
-        Wrong::Codec.because(format!(
-            "a batch does not decompress as {}: {error}",
-            codec.name()
-        ))
-    };
-    let mut left = limit;
-    let mut counted = |piece: &[u8]| {
-        left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-            Wrong::Codec.because(format!("a batch decompresses to more than {limit} bytes"))
-        })?;
-        each(piece)
-    };
-    match codec {
-        Codec::None => counted(packed),
-        Codec::Snappy => unsnap(packed, buffer, counted),
-        Codec::Gzip => pump(
-            flate2::read::MultiGzDecoder::new(packed),
-            buffer,
-            wrong,
-            counted,
-        ),
-        Codec::Lz4 => {
-            let decoder = lz4_flex::frame::FrameDecoder::new(packed);
-            pump(decoder, buffer, wrong, counted)
-        }
-        Codec::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(wrong)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(wrong)?;
-            pump(decoder, buffer, wrong, counted)
+/// Decompresses batches; used again and again, for what the codecs keep between them.
+#[derive(Default)]
+pub struct Unpacker {
+    buffer: Vec<u8>,
+    zstd: Option<DCtx<'static>>,
+}
+
+impl fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unpacker").finish_non_exhaustive()
+    }
+}
+
+impl Unpacker {
+    /// Decompresses `packed` and hands the pieces to `each`, `limit` bytes at the most.
+    ///
+    /// # Errors
+    /// [`Wrong::Codec`] when it does not decompress, or is longer; and what `each` says.
+    pub fn unpack(
+        &mut self,
+        codec: Codec,
+        packed: &[u8],
+        limit: u64,
+        each: impl FnMut(&[u8]) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        let buffer = &mut self.buffer;
+        let mut out = Limited {
+            codec,
+            limit,
+            left: limit,
+            each,
+        };
+        match codec {
+            Codec::None => out.give(packed),
+            Codec::Snappy => unsnap(packed, buffer, &mut out),
+            Codec::Gzip => pump(
+                flate2::bufread::MultiGzDecoder::new(packed),
+                buffer,
+                &mut out,
+            ),
+            Codec::Lz4 => pump(lz4_flex::frame::FrameDecoder::new(packed), buffer, &mut out),
+            Codec::Zstd => {
+                // A context is 100 KB and more: one is made, and reset by every decoder over it.
+                let context = self.zstd.get_or_insert_with(DCtx::create);
+                let mut decoder = zstd::stream::read::Decoder::with_context(packed, context);
+                decoder
+                    .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                    .map_err(|error| out.wrong(error))?;
+                pump(decoder, buffer, &mut out)
+            }
         }
     }
 }
 
-/// One piece of what is read.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Where decompressed bytes go, and how many may.
+struct Limited<F> {
+    codec: Codec,
+    limit: u64,
+    left: u64,
+    each: F,
+}
+
+impl<F: FnMut(&[u8]) -> Result<(), WireError>> Limited<F> {
+    fn give(&mut self, piece: &[u8]) -> Result<(), WireError> {
+        self.left = self
+            .left
+            .checked_sub(piece.len() as u64)
+            .ok_or_else(|| self.too_long())?;
+        (self.each)(piece)
+    }
+
+    #[cold]
+    fn too_long(&self) -> WireError {
+        let limit = self.limit;
+        Wrong::Codec.because(format!("a batch decompresses to more than {limit} bytes"))
+    }
+
+    #[cold]
+    fn wrong(&self, error: impl fmt::Display) -> WireError {
+        let name = self.codec.name();
+        Wrong::Codec.because(format!("a batch does not decompress as {name}: {error}"))
+    }
+}
 
 fn pump(
     mut from: impl Read,
     buffer: &mut Vec<u8>,
-    wrong: impl Fn(io::Error) -> WireError,
-    mut each: impl FnMut(&[u8]) -> Result<(), WireError>,
+    out: &mut Limited<impl FnMut(&[u8]) -> Result<(), WireError>>,
 ) -> Result<(), WireError> {
-    buffer.resize(PIECE_BYTES, 0);
+    if buffer.len() < PIECE_BYTES {
+        buffer.resize(PIECE_BYTES, 0);
+    }
+    let buffer = &mut buffer[..PIECE_BYTES];
     loop {
         match from.read(buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => each(&buffer[..count])?,
+            Ok(count) => out.give(&buffer[..count])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(wrong(error)),
+            Err(error) => return Err(out.wrong(error)),
         }
     }
 }
@@ -124,45 +171,52 @@ fn pump(
 fn unsnap(
     packed: &[u8],
     buffer: &mut Vec<u8>,
-    mut each: impl FnMut(&[u8]) -> Result<(), WireError>,
+    out: &mut Limited<impl FnMut(&[u8]) -> Result<(), WireError>>,
 ) -> Result<(), WireError> {
     let Some(frames) = packed.strip_prefix(&XERIAL[..8]) else {
-        return each(unsnap_block(packed, buffer)?);
+        return unsnap_block(packed, buffer, out);
     };
     let cut = || Wrong::Codec.because("a snappy batch is cut short in the head of a block");
     let mut reader = Reader::new(frames);
     reader.take(XERIAL.len() - 8).ok_or_else(cut)?;
     while !reader.rest().is_empty() {
         let length = reader.u32().ok_or_else(cut)? as usize;
+        let left = reader.rest().len();
         let block = reader.take(length).ok_or_else(|| {
-            let left = reader.rest().len();
             Wrong::Codec.because(format!(
                 "a snappy block says it has {length} bytes, {left} are left"
             ))
         })?;
-        each(unsnap_block(block, buffer)?)?;
+        unsnap_block(block, buffer, out)?;
     }
     Ok(())
 }
 
-fn unsnap_block<'b>(block: &[u8], buffer: &'b mut Vec<u8>) -> Result<&'b [u8], WireError> {
-    let wrong =
-        |error| Wrong::Codec.because(format!("a batch does not decompress as snappy: {error}"));
-    let length = snap::raw::decompress_len(block).map_err(wrong)?;
-    let possible = block.len().saturating_mul(SNAPPY_RATIO_MAX);
-    if length > possible {
+/// A block says how long it becomes, and is believed as far as its bytes can make it so.
+fn unsnap_block(
+    block: &[u8],
+    buffer: &mut Vec<u8>,
+    out: &mut Limited<impl FnMut(&[u8]) -> Result<(), WireError>>,
+) -> Result<(), WireError> {
+    let length = snap::raw::decompress_len(block).map_err(|error| out.wrong(error))?;
+    let possible = (block.len() as u64).saturating_mul(SNAPPY_RATIO_MAX);
+    let possible = possible.min(SNAPPY_BLOCK_BYTES_MAX);
+    if length as u64 > possible {
         return Err(Wrong::Codec.because(format!(
             "a snappy block of {} bytes says it becomes {length}, {possible} are possible",
             block.len()
         )));
+    }
+    if length as u64 > out.left {
+        return Err(out.too_long());
     }
     if buffer.len() < length {
         buffer.resize(length, 0);
     }
     let count = snap::raw::Decoder::new()
         .decompress(block, buffer)
-        .map_err(wrong)?;
-    Ok(&buffer[..count])
+        .map_err(|error| out.wrong(error))?;
+    out.give(&buffer[..count])
 }
 
 #[cfg(test)]
@@ -171,7 +225,7 @@ mod tests {
 
     fn whole(codec: Codec, packed: &[u8], limit: u64) -> Result<Vec<u8>, WireError> {
         let mut all = Vec::new();
-        decompress(codec, packed, limit, &mut Vec::new(), |piece| {
+        Unpacker::default().unpack(codec, packed, limit, |piece| {
             all.extend_from_slice(piece);
             Ok(())
         })?;
@@ -216,5 +270,77 @@ mod tests {
         let mut block = XERIAL.to_vec();
         block.extend([0xff; 6]);
         assert!(whole(Codec::Snappy, &block, 1 << 40).is_err());
+    }
+
+    #[test]
+    fn a_claimed_size_is_believed_as_far_as_its_bytes_go() {
+        // A block of 1000 bytes that says it becomes 2 GiB, bare and in a frame.
+        let mut bare = vec![0x80, 0x80, 0x80, 0x80, 0x08];
+        bare.resize(1000, 0);
+        let mut framed = XERIAL.to_vec();
+        framed.extend(1000_u32.to_be_bytes());
+        framed.extend(&bare);
+        for packed in [bare, framed] {
+            let mut unpacker = Unpacker::default();
+            let error = unpacker.unpack(Codec::Snappy, &packed, 1 << 40, |_| Ok(()));
+            assert_eq!(error.unwrap_err().wrong, Wrong::Codec);
+            assert_eq!(unpacker.buffer.capacity(), 0);
+        }
+        // And one that could, and may not.
+        let packed = snap::raw::Encoder::new()
+            .compress_vec(&[7; 1 << 20])
+            .unwrap();
+        let mut unpacker = Unpacker::default();
+        let error = unpacker.unpack(Codec::Snappy, &packed, 1000, |_| Ok(()));
+        assert!(error.unwrap_err().detail.contains("more than 1000 bytes"));
+        assert_eq!(unpacker.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn the_densest_snappy_there_is_is_read() {
+        let zeros = vec![0; 1 << 20];
+        let packed = snap::raw::Encoder::new().compress_vec(&zeros).unwrap();
+        assert!((packed.len() as u64) < zeros.len() as u64 / (SNAPPY_RATIO_MAX - 2));
+        assert_eq!(whole(Codec::Snappy, &packed, 1 << 20).unwrap(), zeros);
+    }
+
+    #[test]
+    fn the_windows_of_every_level_are_read_and_larger_ones_are_not() {
+        let packed = |window_log| {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(window_log).unwrap();
+            encoder.write_all(b"records").unwrap();
+            encoder.finish().unwrap()
+        };
+        let read = |window_log| whole(Codec::Zstd, &packed(window_log), 7);
+        assert_eq!(read(ZSTD_WINDOW_LOG_MAX).unwrap(), b"records");
+        assert_eq!(
+            read(ZSTD_WINDOW_LOG_MAX + 1).unwrap_err().wrong,
+            Wrong::Codec
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_broken_batch_is_left_for_the_next_one() {
+        let records: Vec<u8> = (0..200_000_u32).map(|i| (i / 7 % 251) as u8).collect();
+        let mut unpacker = Unpacker::default();
+        for codec in Codec::ALL {
+            let packed = compress(codec, &records).unwrap();
+            for cut in [packed.len() / 2, packed.len()] {
+                let mut all = Vec::new();
+                let result = unpacker.unpack(codec, &packed[..cut], 1 << 20, |piece| {
+                    all.extend_from_slice(piece);
+                    Ok(())
+                });
+                assert!(records.starts_with(&all), "{codec:?}");
+                if cut == packed.len() {
+                    assert_eq!((result, all.len()), (Ok(()), records.len()), "{codec:?}");
+                }
+            }
+            // Nor of one that nobody wanted to its end.
+            let enough = || Wrong::Batch.because("enough");
+            let result = unpacker.unpack(codec, &packed, 1 << 20, |_| Err(enough()));
+            assert_eq!(result, Err(enough()));
+        }
     }
 }

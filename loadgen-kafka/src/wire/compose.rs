@@ -24,7 +24,7 @@ pub struct Draft<'a> {
     pub timestamp_delta_ms: i64,
 }
 
-/// What a [`Composer`] held at some moment.
+/// How far a [`Composer`] was.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     body_bytes: usize,
@@ -54,24 +54,6 @@ impl Composer {
     pub fn clear(&mut self) {
         self.body.clear();
         (self.records, self.payload_bytes, self.delta_max_ms) = (0, 0, 0);
-    }
-
-    /// Where it stands: for [`Self::back_to`].
-    #[must_use]
-    pub const fn mark(&self) -> Mark {
-        Mark {
-            body_bytes: self.body.len(),
-            records: self.records,
-            payload_bytes: self.payload_bytes,
-            delta_max_ms: self.delta_max_ms,
-        }
-    }
-
-    /// Forgets the records since `mark`.
-    pub fn back_to(&mut self, mark: Mark) {
-        self.body.truncate(mark.body_bytes);
-        (self.records, self.payload_bytes) = (mark.records, mark.payload_bytes);
-        self.delta_max_ms = mark.delta_max_ms;
     }
 
     /// Records so far.
@@ -119,6 +101,25 @@ impl Composer {
         self.delta_max_ms = self.delta_max_ms.max(draft.timestamp_delta_ms);
         self.records += 1;
         Ok(value_at)
+    }
+
+    /// Where it is, for [`Composer::back_to`].
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            body_bytes: self.body.len(),
+            records: self.records,
+            payload_bytes: self.payload_bytes,
+            delta_max_ms: self.delta_max_ms,
+        }
+    }
+
+    /// Takes back the records since `before`: a batch that has become too large is as it was.
+    pub fn back_to(&mut self, before: Mark) {
+        self.body.truncate(before.body_bytes);
+        self.records = before.records;
+        self.payload_bytes = before.payload_bytes;
+        self.delta_max_ms = before.delta_max_ms;
     }
 
     /// Writes the record behind its length into `one`; says where in it the value begins.
@@ -277,28 +278,22 @@ mod tests {
     }
 
     #[test]
-    fn what_came_behind_a_mark_can_be_forgotten() {
-        let (mut composer, _) = three();
-        let (before, mark) = (composer.finish(Codec::None, 1).unwrap(), composer.mark());
-        let draft = Draft {
-            value: Some(&[7; 100]),
-            timestamp_delta_ms: 99,
-            ..Draft::default()
-        };
-        composer.push(&draft).unwrap();
-        composer.back_to(mark);
-        assert_eq!((composer.records(), composer.payload_bytes()), (3, 6));
-        assert_eq!(composer.finish(Codec::None, 1).unwrap(), before);
-    }
-
-    #[test]
     fn a_composer_is_used_again_as_if_new() {
         let (mut composer, _) = three();
         let first = composer.finish(Codec::None, 5).unwrap();
         composer.clear();
         let error = composer.finish(Codec::None, 5).unwrap_err();
         assert_eq!(error.wrong, Wrong::Batch);
-        let (again, _) = three();
+        let (mut again, _) = three();
+        let mark = again.mark();
+        let late = Draft {
+            value: Some(b"too much"),
+            timestamp_delta_ms: 99,
+            ..Draft::default()
+        };
+        again.push(&late).unwrap();
+        again.back_to(mark);
+        assert_eq!((again.records(), again.payload_bytes()), (3, 6));
         assert_eq!(again.finish(Codec::None, 5).unwrap(), first);
     }
 }

@@ -23,6 +23,8 @@ pub struct PartHead {
     pub error: i16,
     /// The offset behind the last record that all replicas have.
     pub high_watermark: i64,
+    /// The offset behind the last record of which it is known how its transaction ended; −1: not told.
+    pub last_stable: i64,
     /// Where its log begins; −1: not told.
     pub log_start: i64,
 }
@@ -335,7 +337,7 @@ impl Fetched {
         let mut head = || {
             let (index, error) = (r.i32()?, r.i16()?);
             let high_watermark = r.i64()?;
-            let _last_stable_offset = r.i64()?;
+            let last_stable = r.i64()?;
             let log_start = if self.version >= LOG_START_FROM {
                 r.i64()?
             } else {
@@ -345,6 +347,7 @@ impl Fetched {
                 index,
                 error,
                 high_watermark,
+                last_stable,
                 log_start,
             };
             Some((head, self.count(r)?))

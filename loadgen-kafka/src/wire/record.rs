@@ -1,7 +1,8 @@
 //! The records of a batch, read piece by piece.
 //!
 //! A record's key, value and headers may be cut anywhere; of them only lengths and a few first bytes
-//! are kept. Nothing here may buffer a record. Source: Kafka documentation, "Record".
+//! are kept. Nothing here may buffer a record, and what is said of one may not depend on where it was
+//! cut. Sources: Kafka documentation, "Record"; `DefaultRecord.java`.
 
 use super::prim::Reader;
 use super::{WireError, Wrong};
@@ -26,12 +27,55 @@ pub struct Record<'a> {
     pub value_head: &'a [u8],
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
     /// Bytes of key and value.
     #[must_use]
+    #[inline]
     pub fn payload_bytes(&self) -> u64 {
         u64::from(self.key_bytes.unwrap_or(0)) + u64::from(self.value_bytes.unwrap_or(0))
     }
+
+    /// Reads a record that is there whole and as it should be, and how many bytes it has. `None` for
+    /// any other: whoever takes it apart knows why.
+    fn whole(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let mut outer = Reader::new(bytes);
+        let length = outer.varint()?;
+        let mut r = Reader::new(outer.take(usize::try_from(length).ok()?)?);
+        let _attributes = r.i8()?;
+        let (timestamp_delta, offset_delta) = (r.varlong()?, r.varint()?);
+        let (key, value) = (nullable(&mut r)?, nullable(&mut r)?);
+        for _ in 0..u32::try_from(r.varint()?).ok()? {
+            let name_bytes = r.varint()?;
+            r.take(usize::try_from(name_bytes).ok()?)?;
+            nullable(&mut r)?;
+        }
+        if !r.rest().is_empty() {
+            return None;
+        }
+        let record = Self {
+            offset_delta,
+            timestamp_delta,
+            key_bytes: key.map(|key| key.len() as u32),
+            value_bytes: value.map(|value| value.len() as u32),
+            key_head: head(key),
+            value_head: head(value),
+        };
+        Some((record, outer.at()))
+    }
+}
+
+/// A length and so many bytes; −1 is null.
+#[inline]
+fn nullable<'a>(r: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {
+    match r.varint()? {
+        -1 => Some(None),
+        length => Some(Some(r.take(usize::try_from(length).ok()?)?)),
+    }
+}
+
+#[inline]
+fn head(bytes: Option<&[u8]>) -> &[u8] {
+    bytes.map_or(&[], |bytes| &bytes[..bytes.len().min(HEAD_BYTES)])
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +87,12 @@ enum Part {
     Key,
     ValueLength,
     Value,
-    /// Headers, as a whole.
-    Rest,
+    /// The number of headers, and of each of them:
+    Headers,
+    NameLength,
+    Name,
+    FieldLength,
+    Field,
 }
 
 /// The longest part that must be seen whole: attributes, a varlong and two varints.
@@ -57,6 +105,7 @@ pub struct Records {
     /// Bytes of the current record, and of the current part, that are still to come.
     record_left: u64,
     part_left: u64,
+    headers_left: u64,
     /// The beginning of a part that was cut.
     kept: [u8; PART_BYTES_MAX],
     kept_bytes: usize,
@@ -64,10 +113,29 @@ pub struct Records {
     timestamp_delta: i64,
     key_bytes: Option<u32>,
     value_bytes: Option<u32>,
-    key_head: ([u8; HEAD_BYTES], usize),
-    value_head: ([u8; HEAD_BYTES], usize),
+    key_head: Head,
+    value_head: Head,
     /// Records that are complete.
     count: u64,
+}
+
+/// First bytes, as they come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    bytes: [u8; HEAD_BYTES],
+    used: usize,
+}
+
+impl Head {
+    fn more(&mut self, bytes: &[u8]) {
+        let count = (HEAD_BYTES - self.used).min(bytes.len());
+        self.bytes[self.used..self.used + count].copy_from_slice(&bytes[..count]);
+        self.used += count;
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
 }
 
 impl Default for Records {
@@ -76,14 +144,15 @@ impl Default for Records {
             part: Part::Length,
             record_left: 0,
             part_left: 0,
+            headers_left: 0,
             kept: [0; PART_BYTES_MAX],
             kept_bytes: 0,
             offset_delta: 0,
             timestamp_delta: 0,
             key_bytes: None,
             value_bytes: None,
-            key_head: ([0; HEAD_BYTES], 0),
-            value_head: ([0; HEAD_BYTES], 0),
+            key_head: Head::default(),
+            value_head: Head::default(),
             count: 0,
         }
     }
@@ -110,159 +179,361 @@ impl Records {
     /// Reads on in `bytes`, all of them.
     ///
     /// # Errors
-    /// [`Wrong::Batch`] when a length cannot be.
+    /// [`Wrong::Batch`] when a length cannot be; and what `each` says.
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
         each: &mut impl FnMut(&Record<'_>) -> Result<(), WireError>,
     ) -> Result<(), WireError> {
         loop {
+            // Mostly they are there whole.
+            if self.between_records() {
+                while let Some((record, eaten)) = Record::whole(bytes) {
+                    bytes = &bytes[eaten..];
+                    self.count += 1;
+                    each(&record)?;
+                }
+            }
             match self.part {
-                Part::Key | Part::Value | Part::Rest => {
+                Part::Key | Part::Value | Part::Name | Part::Field => {
                     let count = self.part_left.min(bytes.len() as u64) as usize;
-                    self.see(&bytes[..count]);
+                    match self.part {
+                        Part::Key => self.key_head.more(&bytes[..count]),
+                        Part::Value => self.value_head.more(&bytes[..count]),
+                        _ => {}
+                    }
                     bytes = &bytes[count..];
                     self.part_left -= count as u64;
                     if self.part_left > 0 {
                         return Ok(());
                     }
-                    self.part_is_over(each)?;
+                    self.after_bytes(each)?;
                 }
-                Part::Length | Part::Head | Part::ValueLength => {
-                    if bytes.is_empty() {
-                        return Ok(());
-                    }
-                    let before = self.kept_bytes;
-                    let count = (PART_BYTES_MAX - before).min(bytes.len());
-                    if before == 0 {
-                        // Mostly it is there whole.
-                        if let Some(eaten) = self.read(bytes)? {
-                            bytes = &bytes[eaten..];
-                            continue;
-                        }
-                    }
-                    self.kept[before..before + count].copy_from_slice(&bytes[..count]);
-                    self.kept_bytes += count;
-                    let kept = self.kept;
-                    match self.read(&kept[..self.kept_bytes])? {
-                        Some(eaten) => {
-                            self.kept_bytes = 0;
-                            bytes = &bytes[eaten.saturating_sub(before)..];
-                        }
-                        None if self.kept_bytes == PART_BYTES_MAX => {
-                            return Err(
-                                Wrong::Batch.because("a number in a record has too many bytes")
-                            );
-                        }
-                        None => return Ok(()),
-                    }
-                }
+                _ => match self.number(bytes, each)? {
+                    Some(eaten) => bytes = &bytes[eaten..],
+                    None => return Ok(()),
+                },
             }
         }
     }
 
-    fn see(&mut self, bytes: &[u8]) {
-        let (head, used) = match self.part {
-            Part::Key => (&mut self.key_head.0, &mut self.key_head.1),
-            Part::Value => (&mut self.value_head.0, &mut self.value_head.1),
-            _ => return,
-        };
-        let count = (HEAD_BYTES - *used).min(bytes.len());
-        head[*used..*used + count].copy_from_slice(&bytes[..count]);
-        *used += count;
+    /// Reads a part of numbers, which may be cut; `None` while bytes of it are missing.
+    fn number(
+        &mut self,
+        bytes: &[u8],
+        each: &mut impl FnMut(&Record<'_>) -> Result<(), WireError>,
+    ) -> Result<Option<usize>, WireError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let before = self.kept_bytes;
+        if before == 0
+            && let Some(eaten) = self.read(bytes, each)?
+        {
+            return Ok(Some(eaten));
+        }
+        let count = (PART_BYTES_MAX - before).min(bytes.len());
+        self.kept[before..before + count].copy_from_slice(&bytes[..count]);
+        self.kept_bytes += count;
+        let kept = self.kept;
+        if let Some(eaten) = self.read(&kept[..self.kept_bytes], each)? {
+            self.kept_bytes = 0;
+            return Ok(Some(eaten.saturating_sub(before)));
+        }
+        if self.kept_bytes == PART_BYTES_MAX {
+            return Err(Wrong::Batch.because("a number in a record has too many bytes"));
+        }
+        Ok(None)
     }
 
-    /// Reads a part of numbers; how many bytes it had.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<usize>, WireError> {
+    /// Reads a part of numbers; how many bytes it had, `None` while some are missing.
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        each: &mut impl FnMut(&Record<'_>) -> Result<(), WireError>,
+    ) -> Result<Option<usize>, WireError> {
         let mut r = Reader::new(bytes);
+        if self.part == Part::Head {
+            let mut head = || {
+                let _attributes = r.i8()?;
+                Some((r.varlong()?, r.varint()?, r.varint()?))
+            };
+            let Some((timestamp_delta, offset_delta, key)) = head() else {
+                return Ok(None);
+            };
+            self.spend(r.at() as u64)?;
+            (self.timestamp_delta, self.offset_delta) = (timestamp_delta, offset_delta);
+            let key = self.nullable("a key", key)?;
+            self.key_bytes = key.map(|bytes| bytes as u32);
+            self.key_head.used = 0;
+            self.enter(Part::Key, key)?;
+            return Ok(Some(r.at()));
+        }
+        let Some(number) = r.varint() else {
+            return Ok(None);
+        };
+        if self.part != Part::Length {
+            self.spend(r.at() as u64)?;
+        }
         match self.part {
             Part::Length => {
-                let Some(length) = r.varint() else {
-                    return Ok(None);
-                };
-                let length = self.length("a record", length, u64::from(u32::MAX))?;
-                self.record_left = length.unwrap_or(0);
+                self.record_left = length("a record", number, u64::from(u32::MAX))?;
                 self.part = Part::Head;
             }
-            Part::Head => {
-                let mut head = || {
-                    let _attributes = r.i8()?;
-                    Some((r.varlong()?, r.varint()?, r.varint()?))
-                };
-                let Some((timestamp_delta, offset_delta, key)) = head() else {
-                    return Ok(None);
-                };
-                self.spend(r.at())?;
-                (self.timestamp_delta, self.offset_delta) = (timestamp_delta, offset_delta);
-                let key = self.length("a key", key, self.record_left)?;
-                self.key_bytes = key.map(|bytes| bytes as u32);
-                self.key_head.1 = 0;
-                self.enter(Part::Key, key.unwrap_or(0))?;
+            Part::ValueLength => {
+                let value = self.nullable("a value", number)?;
+                self.value_bytes = value.map(|bytes| bytes as u32);
+                self.value_head.used = 0;
+                self.enter(Part::Value, value)?;
+            }
+            Part::Headers => {
+                self.headers_left = length("the list of headers", number, self.record_left)?;
+                self.next_header(each)?;
+            }
+            Part::NameLength => {
+                let name = length("the name of a header", number, self.record_left)?;
+                self.enter(Part::Name, Some(name))?;
             }
             _ => {
-                let Some(value) = r.varint() else {
-                    return Ok(None);
-                };
-                self.spend(r.at())?;
-                let value = self.length("a value", value, self.record_left)?;
-                self.value_bytes = value.map(|bytes| bytes as u32);
-                self.value_head.1 = 0;
-                self.enter(Part::Value, value.unwrap_or(0))?;
+                let field = self.nullable("a header", number)?;
+                self.enter(Part::Field, field)?;
             }
         }
         Ok(Some(r.at()))
     }
 
-    fn part_is_over(
+    /// Key, value, name or field are over.
+    fn after_bytes(
         &mut self,
         each: &mut impl FnMut(&Record<'_>) -> Result<(), WireError>,
     ) -> Result<(), WireError> {
         match self.part {
             Part::Key => self.part = Part::ValueLength,
-            Part::Value => {
-                if self.record_left == 0 {
-                    return Err(Wrong::Batch.because("a record ends before its headers"));
-                }
-                self.enter(Part::Rest, self.record_left)?;
-            }
+            Part::Value => self.part = Part::Headers,
+            Part::Name => self.part = Part::FieldLength,
             _ => {
-                let record = Record {
-                    offset_delta: self.offset_delta,
-                    timestamp_delta: self.timestamp_delta,
-                    key_bytes: self.key_bytes,
-                    value_bytes: self.value_bytes,
-                    key_head: &self.key_head.0[..self.key_head.1],
-                    value_head: &self.value_head.0[..self.value_head.1],
-                };
-                self.count += 1;
-                self.part = Part::Length;
-                each(&record)?;
+                self.headers_left -= 1;
+                self.next_header(each)?;
             }
         }
         Ok(())
     }
 
-    fn enter(&mut self, part: Part, bytes: u64) -> Result<(), WireError> {
-        (self.part, self.part_left) = (part, bytes);
-        self.spend(bytes as usize)
+    /// Another header, or the end of the record.
+    fn next_header(
+        &mut self,
+        each: &mut impl FnMut(&Record<'_>) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        if self.headers_left > 0 {
+            self.part = Part::NameLength;
+            return Ok(());
+        }
+        if self.record_left > 0 {
+            return Err(Wrong::Batch.because(format!(
+                "a record has {} bytes behind its headers",
+                self.record_left
+            )));
+        }
+        let record = Record {
+            offset_delta: self.offset_delta,
+            timestamp_delta: self.timestamp_delta,
+            key_bytes: self.key_bytes,
+            value_bytes: self.value_bytes,
+            key_head: self.key_head.get(),
+            value_head: self.value_head.get(),
+        };
+        self.count += 1;
+        self.part = Part::Length;
+        each(&record)
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<(), WireError> {
-        let left = self.record_left.checked_sub(bytes as u64);
+    fn enter(&mut self, part: Part, bytes: Option<u64>) -> Result<(), WireError> {
+        (self.part, self.part_left) = (part, bytes.unwrap_or(0));
+        self.spend(self.part_left)
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), WireError> {
+        let left = self.record_left.checked_sub(bytes);
         self.record_left = left.ok_or_else(|| {
-            Wrong::Batch.because("the parts of a record are longer than the record")
+            Wrong::Batch.because(format!(
+                "a part of a record has {bytes} bytes, {} of the record are left",
+                self.record_left
+            ))
         })?;
         Ok(())
     }
 
-    /// A length: −1 is null.
-    fn length(&self, what: &str, length: i32, limit: u64) -> Result<Option<u64>, WireError> {
-        match u64::try_from(length) {
-            Ok(length) if length <= limit => Ok(Some(length)),
-            Err(_) if length == -1 && self.part != Part::Length => Ok(None),
-            _ => Err(Wrong::Batch.because(format!(
-                "{what} says it has {length} bytes, {limit} are possible"
-            ))),
+    /// A length of what may be null.
+    fn nullable(&self, what: &str, number: i32) -> Result<Option<u64>, WireError> {
+        if number == -1 {
+            return Ok(None);
+        }
+        length(what, number, self.record_left).map(Some)
+    }
+}
+
+/// A length or count that its record can hold.
+fn length(what: &str, number: i32, limit: u64) -> Result<u64, WireError> {
+    match u64::try_from(number) {
+        Ok(length) if length <= limit => Ok(length),
+        _ => {
+            Err(Wrong::Batch.because(format!("{what} says it has {number}, {limit} are possible")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::prim::{put_varint, put_varlong};
+
+    /// Offset delta, timestamp delta, lengths and first bytes of a record.
+    type Seen = (i32, i64, Option<u32>, Option<u32>, Vec<u8>, Vec<u8>);
+
+    /// What the pieces have, records before an error too, and whether a record is cut at the end.
+    fn read(pieces: &[&[u8]]) -> (Vec<Seen>, Result<bool, WireError>) {
+        let mut records = Records::default();
+        let mut seen = Vec::new();
+        let mut each = |r: &Record<'_>| {
+            let heads = (r.key_head.to_vec(), r.value_head.to_vec());
+            let lengths = (r.key_bytes, r.value_bytes);
+            let deltas = (r.offset_delta, r.timestamp_delta);
+            seen.push((deltas.0, deltas.1, lengths.0, lengths.1, heads.0, heads.1));
+            Ok(())
+        };
+        for piece in pieces {
+            if let Err(error) = records.feed(piece, &mut each) {
+                return (seen, Err(error));
+            }
+        }
+        let whole = records.between_records();
+        assert_eq!(records.count(), seen.len() as u64);
+        (seen, Ok(whole))
+    }
+
+    /// The verdict is the same in one piece, cut once anywhere, and byte by byte.
+    fn read_cut(bytes: &[u8]) -> (Vec<Seen>, Result<bool, WireError>) {
+        let whole = read(&[bytes]);
+        for cut in 0..=bytes.len() {
+            let (before, behind) = bytes.split_at(cut);
+            assert_eq!(read(&[before, behind]), whole, "cut at {cut}");
+        }
+        let each: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(read(&each), whole);
+        whole
+    }
+
+    fn put_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+        put_varint(bytes.map_or(-1, |bytes| bytes.len() as i32), out);
+        out.extend_from_slice(bytes.unwrap_or_default());
+    }
+
+    /// What is behind the length of a record, up to the number of headers.
+    fn body(delta: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Vec<u8> {
+        let mut out = vec![0];
+        put_varlong(-5_000_000_000, &mut out);
+        put_varint(delta, &mut out);
+        put_bytes(key, &mut out);
+        put_bytes(value, &mut out);
+        out
+    }
+
+    fn record(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_bytes(Some(body), &mut out);
+        out
+    }
+
+    #[test]
+    fn records_of_all_kinds_are_the_same_however_they_are_cut() {
+        let long = [9; 200];
+        let keys: [Option<&[u8]>; 4] = [None, Some(b""), Some(b"key"), Some(&long)];
+        let mut bytes = Vec::new();
+        let mut expected = Vec::new();
+        for (n, key) in keys.into_iter().enumerate() {
+            for (m, value) in keys.into_iter().enumerate() {
+                let delta = (n * 4 + m) as i32;
+                let mut body = body(delta, key, value);
+                put_varint(m as i32, &mut body);
+                for header in 0..m {
+                    put_bytes(Some(b"name"), &mut body);
+                    put_bytes(keys[header + 1 - header % 2], &mut body);
+                }
+                bytes.extend(record(&body));
+                let length = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.len() as u32);
+                let heads = (head(key).to_vec(), head(value).to_vec());
+                let lengths = (length(key), length(value));
+                expected.push((
+                    delta,
+                    -5_000_000_000,
+                    lengths.0,
+                    lengths.1,
+                    heads.0,
+                    heads.1,
+                ));
+            }
+        }
+        assert_eq!(read_cut(&bytes), (expected, Ok(true)));
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_however_it_is_cut() {
+        let good = [body(0, Some(b"k"), Some(b"v")), vec![0]].concat();
+        let with = |tail: &[u8]| record(&[&body(0, None, None), tail].concat());
+        // Zigzag: 1 is −1, 2 is 1, 3 is −2.
+        let cases = [
+            ("a negative length", vec![1]),
+            ("nothing in it", vec![0]),
+            ("too short for its key", record(&good[..9])),
+            ("too short for its value", record(&good[..11])),
+            ("no headers", record(&good[..good.len() - 1])),
+            ("bytes behind its headers", with(&[0, 0])),
+            ("a negative number of headers", with(&[1])),
+            ("more headers than bytes", with(&[20, 2, b'h', 1])),
+            ("a header that is not there", with(&[4, 2, b'h', 1])),
+            ("a null name", with(&[2, 1, 1])),
+            ("a name beyond the record", with(&[2, 20, b'h'])),
+            ("a field beyond the record", with(&[2, 2, b'h', 20])),
+            ("a field of −2 bytes", with(&[2, 2, b'h', 3])),
+            ("a number without an end", vec![0xff; 30]),
+            ("a key of −2 bytes", record(&[0, 0, 0, 3, 1, 0])),
+            (
+                "a value of 2 GiB",
+                record(&[0, 0, 0, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0]),
+            ),
+        ];
+        for (what, case) in cases {
+            // Something follows: what is cut off at the end is not wrong yet.
+            let bytes = [record(&good), case, record(&good), record(&good)].concat();
+            let (seen, verdict) = read_cut(&bytes);
+            assert_eq!(seen.len(), 1, "{what}");
+            assert_eq!(verdict.unwrap_err().wrong, Wrong::Batch, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_cut_is_not_complete() {
+        let bytes = record(&[body(0, Some(b"k"), Some(b"v")), vec![0]].concat());
+        for cut in 1..bytes.len() {
+            assert_eq!(read_cut(&bytes[..cut]), (vec![], Ok(false)), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_the_reader_of_records_says_ends_it() {
+        let bytes = record(&[body(0, None, None), vec![0]].concat()).repeat(3);
+        for piece in [1, bytes.len()] {
+            let mut left = 2;
+            let mut each = |_: &Record<'_>| {
+                left -= 1;
+                if left > 0 {
+                    return Ok(());
+                }
+                Err(Wrong::Batch.because("enough"))
+            };
+            let mut records = Records::default();
+            let mut results = bytes.chunks(piece).map(|p| records.feed(p, &mut each));
+            assert!(results.any(|result| result.is_err()), "{piece}");
         }
     }
 }

@@ -51,6 +51,7 @@ impl Writing {
     pub(crate) fn prepare(writes: Writes<'_>, mut options: Options) -> Result<Self, Failure> {
         let spec = writes.spec;
         let mut found = found(&writes)?;
+        let partition_count = found.topic.partitions.len();
         found.narrow(&spec.partitions)?;
         let settings = found.settings();
         let before = ends(&mut found.control, &found.topic);
@@ -61,13 +62,14 @@ impl Writing {
         let plan = ProducePlan {
             spec: spec.clone(),
             topic: Arc::clone(&topic),
+            partition_count: u32::try_from(partition_count).unwrap_or(u32::MAX),
             routes: places.routes,
             records: writes.records,
             unix_ms_at_zero: i64::try_from(unix_ms).unwrap_or(i64::MAX),
         };
         let scenario = ProduceScenario::new(plan);
         let scenario = scenario.map_err(|error| Failure::usage(error.detail))?;
-        let batch_records = u64::from(scenario.rules().template(false).records);
+        let batch_records = u64::from(scenario.rules().batch_records());
         if let Some(batches) = scenario.rules().batches() {
             options.engine.stop = Stop::Requests(batches);
         }
