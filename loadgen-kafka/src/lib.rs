@@ -6,7 +6,7 @@
 //! it. `greeting` begins a connection, with `sasl`; `fetch` and `produce` are what it does then: rules,
 //! scenario, workload and session of each. `walk` looks into record batches as deep as was asked for.
 //! `wire` encodes and decodes without state, `tables` are the rows of the document, `sim` a cluster for
-//! the sim driver. `target` is a Kafka on sockets.
+//! the sim driver. `target` is a Kafka on sockets, `reference` the same work through librdkafka.
 
 #[cfg(feature = "cli")]
 pub mod args;
@@ -17,6 +17,8 @@ pub mod greeting;
 pub mod plan;
 pub mod produce;
 pub mod reconcile;
+#[cfg(feature = "librdkafka")]
+pub mod reference;
 mod sasl;
 pub mod sim;
 pub mod spec;

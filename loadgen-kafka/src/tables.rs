@@ -18,11 +18,13 @@ pub enum Op {
     Wait,
     /// Writes a batch.
     Produce,
+    /// Takes what a client library has read meanwhile: when it asked for that, only it knows.
+    Poll,
 }
 
 impl Op {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fetch, Self::Wait, Self::Produce];
+    pub const ALL: [Self; 4] = [Self::Fetch, Self::Wait, Self::Produce, Self::Poll];
 
     /// The name in the document.
     #[must_use]
@@ -31,6 +33,7 @@ impl Op {
             Self::Fetch => "fetch",
             Self::Wait => "wait",
             Self::Produce => "produce",
+            Self::Poll => "poll",
         }
     }
 }

@@ -156,7 +156,7 @@ impl ConsumeScenario {
 
     /// What its consumers go by.
     #[must_use]
-    pub fn rules(&self) -> &ConsumeRules {
+    pub fn rules(&self) -> &Arc<ConsumeRules> {
         &self.rules
     }
 }

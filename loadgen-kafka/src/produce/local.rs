@@ -91,7 +91,7 @@ impl Local {
 
     /// So many records are on their way.
     #[inline]
-    pub(super) fn sent(&self, records: u32, answered: bool, at: Tick) {
+    pub(crate) fn sent(&self, records: u32, answered: bool, at: Tick) {
         self.now.set(at);
         add(&self.records.sent, records.into());
         if answered {
@@ -103,7 +103,7 @@ impl Local {
 
     /// A batch is in the log from `base_offset` on; `appended`: the broker says when.
     #[inline]
-    pub(super) fn acked(&self, position: usize, records: u32, base_offset: i64, appended: bool) {
+    pub(crate) fn acked(&self, position: usize, records: u32, base_offset: i64, appended: bool) {
         add(&self.records.acked, records.into());
         add(&self.append_times, appended.into());
         let next_offset = base_offset.saturating_add(records.into());
@@ -119,7 +119,7 @@ impl Local {
 
     /// A batch was answered with an error.
     #[cold]
-    pub(super) fn refused(&self, records: u32, code: i16, message: Option<&str>) {
+    pub(crate) fn refused(&self, records: u32, code: i16, message: Option<&str>) {
         if !MAYBE_WRITTEN.contains(&code) {
             add(&self.records.refused, records.into());
         }

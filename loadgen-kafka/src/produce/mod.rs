@@ -249,7 +249,7 @@ impl ProduceScenario {
 
     /// What its producers go by.
     #[must_use]
-    pub fn rules(&self) -> &ProduceRules {
+    pub fn rules(&self) -> &Arc<ProduceRules> {
         &self.rules
     }
 }
