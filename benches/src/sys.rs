@@ -279,7 +279,7 @@ pub(crate) mod librdkafka {
                             taken.bytes += (seen.len + seen.key_len) as u64;
                         }
                         rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                            taken.ends += 1
+                            taken.ends += 1;
                         }
                         other => taken.error = other as i32,
                     }
