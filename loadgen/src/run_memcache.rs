@@ -11,13 +11,13 @@ use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::engine::{Native, Simulated};
 use loadgen_core::host;
 use loadgen_core::pace::Pacing;
-use loadgen_core::results::{Document, exit};
+use loadgen_core::results::{Document, RunStatus, exit};
 use loadgen_core::run::{Options, start_client};
 use loadgen_core::stop::Stop;
 use loadgen_core::workload::{Endpoint, Scenario as _};
 use loadgen_memcache::args::MemcacheArgs;
-use loadgen_memcache::reconcile::{Witness, memory_bytes, reconcile};
-use loadgen_memcache::stats::ServerStats;
+use loadgen_memcache::reconcile::{memory_bytes, reconcile};
+use loadgen_memcache::witness::Asking;
 use loadgen_memcache::{MemcachePeer, MemcachePlan, MemcacheScenario};
 
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ use crate::{command, drive, prelude};
 /// The clients there are.
 const CLIENTS: [&str; 1] = ["native"];
 
-/// How long a server may take to say its numbers.
+/// How long the servers may take to say their numbers, all together.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Requests in flight of a prefill, at the least: it is not measured, so it may be quick.
@@ -89,17 +89,20 @@ pub(crate) fn measure(
     signals: &Signals,
     quiet: bool,
 ) -> Result<Document, Failure> {
-    let ask = |endpoint: &Endpoint| {
-        let sasl = scenario.memcache_plan().spec().sasl.as_ref();
-        ServerStats::ask(endpoint, sasl, PATIENCE)
+    let asking = Asking {
+        sasl: scenario.memcache_plan().spec().sasl.clone(),
+        patience: PATIENCE,
     };
-    let endpoints = endpoints(scenario);
-    let before: Vec<_> = endpoints.iter().map(ask).collect();
+    // A run that is to end before it begins says so itself.
+    let mut witnesses = asking.before(&endpoints(scenario), &|| signals.asked());
     let prefill = scenario.prefill(options.engine.connections);
-    let prefill_bytes = prefill.as_ref().map(|(_, requests)| {
+    if let Some((_, requests)) = &prefill {
         let spec = scenario.memcache_plan().spec();
-        memory_bytes(spec, requests / endpoints.len().max(1) as u64)
-    });
+        let bytes = memory_bytes(spec, requests / witnesses.len().max(1) as u64);
+        for witness in &mut witnesses {
+            witness.prefill_bytes = Some(bytes);
+        }
+    }
     let filled = match prefill {
         None => None,
         Some((scenario, requests)) => {
@@ -122,16 +125,13 @@ pub(crate) fn measure(
             document
         }
     };
-    let after: Vec<_> = endpoints.iter().map(ask).collect();
-    let said = endpoints.into_iter().zip(before.into_iter().zip(after));
-    let witnesses: Vec<Witness> = said
-        .map(|(endpoint, (before, after))| Witness {
-            endpoint,
-            before,
-            after,
-        })
-        .collect();
-    reconcile(&mut document, &witnesses, prefill_bytes);
+    // Whoever has ended the run still wants to know what the servers say.
+    let ended = signals.asked();
+    asking.after(&mut witnesses, &|| !ended && signals.asked());
+    if !ended && signals.asked() {
+        (document.interrupted, document.status) = (true, RunStatus::Partial);
+    }
+    reconcile(&mut document, &witnesses);
     Ok(document)
 }
 
