@@ -310,7 +310,54 @@ fn mismatches(document: &Document, witnesses: &[Witness]) -> Vec<Finding> {
             )
         })
     };
-    CHECKS.iter().filter_map(mismatch).collect()
+    let mut found: Vec<Finding> = CHECKS.iter().filter_map(mismatch).collect();
+    if found.is_empty() {
+        found.extend(elsewhere(document, witnesses, weight));
+    }
+    found
+}
+
+/// Statuses of GET and SET that a server counts, one in `cmd_get` or `cmd_set` for each request.
+const COUNTED: [&str; 3] = ["ok", "not_found", "mismatch"];
+
+/// Sums may agree and hide that one server served what was another's: each alone, where a request is
+/// one command and every one is counted.
+fn elsewhere(document: &Document, witnesses: &[Witness], weight: Weight) -> Option<Finding> {
+    let plain = |row: &Operation| {
+        ["get", "set"].contains(&row.op.as_str())
+            && COUNTED.contains(&row.status.as_str())
+            && row.total_units == row.total_count
+    };
+    if !document.operations.iter().all(plain) {
+        return None;
+    }
+    let differs = |witness: &Witness| {
+        let theirs = delta(witness, "cmd_get")? + delta(witness, "cmd_set")?;
+        let at = |address: &str| witness.endpoints.iter().any(|e| e.to_string() == address);
+        let rows = document.targets.iter().filter(|t| at(&t.address));
+        let (ours, lost) = rows.fold((0, 0), |(ours, lost), row| {
+            (ours + row.completed, lost + row.failed)
+        });
+        let lost = lost + document.totals.unanswered;
+        let agrees = (ours..=ours + lost).contains(&theirs);
+        (!agrees).then(|| {
+            (
+                witness.endpoints[0].to_string(),
+                [ours as f64, theirs as f64],
+            )
+        })
+    };
+    let (address, numbers) = witnesses.iter().find_map(differs)?;
+    Some(finding(
+        "server_mismatch",
+        weight,
+        numbers,
+        "requests",
+        &format!(
+            "the sums agree, but {address} served another number of requests than it answered here: \
+             something between us deals them out anew, or this program counts wrong"
+        ),
+    ))
 }
 
 /// Units of requests whose replies never came, at the most.
@@ -327,9 +374,20 @@ fn has_others(document: &Document, witnesses: &[Witness]) -> bool {
     let opened = sum(witnesses, "total_connections");
     let were_there = |w: &Witness| {
         let before = w.before.as_ref().ok();
-        before.and_then(|stats| stats.count("curr_connections")) > Some(1)
+        before
+            .is_some_and(|stats| stats.count("curr_connections") > Some(1 + more_listeners(stats)))
     };
     opened.is_some_and(|opened| opened > ours) || witnesses.iter().any(were_there)
+}
+
+/// memcached counts sockets that listen as connections, all but one of them: without `-l` it listens
+/// in both families (`-l` is the setting `inter`), with it at each address of a list.
+fn more_listeners(stats: &ServerStats) -> u64 {
+    match stats.settings.get("inter").map(String::as_str) {
+        None => 0,
+        Some("NULL") => 1,
+        Some(list) => list.matches(',').count() as u64,
+    }
 }
 
 /// What a server's prefilled keys need, and the memory it has for all items, where that is less.
@@ -339,6 +397,28 @@ pub fn too_little_memory(witness: &Witness) -> Option<[u64; 2]> {
     let limit = witness.before.as_ref().ok()?.count("limit_maxbytes")?;
     // 0: the server has no limit of its own.
     (limit > 0 && needed > limit).then_some([needed, limit])
+}
+
+/// SETs of a prefill that were refused: the keys are not there, and what was to be measured is another
+/// load. `operations` are the prefill's.
+#[must_use]
+pub fn prefill_refused(operations: &[Operation]) -> Option<Finding> {
+    let refused = operations.iter().filter(|row| row.status != "ok");
+    let count: u64 = refused.clone().map(|row| row.total_units).sum();
+    let first = refused.max_by_key(|row| row.total_units)?;
+    (count > 0).then(|| {
+        finding(
+            "prefill_refused",
+            Weight::Invalid,
+            [count as f64, 0.0],
+            "keys",
+            &format!(
+                "the prefill was refused ({}), so nothing was measured: give memcached more memory (-m), \
+                 larger items (-I), or ask for fewer or smaller keys",
+                first.status
+            ),
+        )
+    })
 }
 
 fn over_memory(witnesses: &[Witness]) -> Option<Finding> {

@@ -105,6 +105,57 @@ fn counts_that_agree_are_no_finding_and_the_servers_are_in_the_document() {
 }
 
 #[test]
+fn sums_that_agree_hide_no_server_that_does_not() {
+    let mut document = document();
+    document.operations = vec![
+        row("get", "ok", 80),
+        row("get", "not_found", 10),
+        row("set", "ok", 10),
+    ];
+    let run = |each: [u64; 2]| {
+        let mut document = document.clone();
+        for (target, completed) in document.targets.iter_mut().zip(each) {
+            target.completed = completed;
+        }
+        let witnesses = [witness(1, &[], &FIRST[..4]), witness(2, &[], &SECOND)];
+        reconcile(&mut document, &witnesses);
+        document
+    };
+    assert_eq!(codes(&run([45, 55])), []);
+    let dealt_anew = run([44, 56]);
+    assert_eq!(
+        codes(&dealt_anew),
+        [("memcache.server_mismatch", Weight::Invalid)]
+    );
+    let finding = dealt_anew.findings.last().unwrap();
+    assert_eq!((finding.actual, finding.limit), (Some(44.0), Some(45.0)));
+}
+
+#[test]
+fn sockets_that_listen_are_no_other_clients() {
+    let alone = |inter: Option<&str>, connections: u64| {
+        let mut witness = witness(1, &[("curr_connections", connections)], &[]);
+        for said in [&mut witness.before, &mut witness.after] {
+            let settings = &mut said.as_mut().unwrap().settings;
+            settings.extend(inter.map(|inter| ("inter".to_owned(), inter.to_owned())));
+        }
+        !has_others(&document(), &[witness])
+    };
+    assert!(alone(Some("NULL"), 2) && !alone(Some("NULL"), 3));
+    assert!(alone(Some("10.0.0.1"), 1) && !alone(Some("10.0.0.1"), 2));
+    assert!(alone(Some("10.0.0.1,10.0.0.2"), 2) && !alone(None, 2));
+}
+
+#[test]
+fn a_prefill_that_was_refused_says_how_often_and_why() {
+    let rows = [row("set", "ok", 90), row("set", "out_of_memory", 7)];
+    assert!(prefill_refused(&rows[..1]).is_none());
+    let found = prefill_refused(&rows).unwrap();
+    assert_eq!((found.actual, found.weight), (Some(7.0), Weight::Invalid));
+    assert!(format!("{found:?}").contains("out_of_memory"));
+}
+
+#[test]
 fn a_difference_is_invalid_and_with_others_around_a_doubt() {
     let mut more = SECOND;
     more[1].1 += 1;

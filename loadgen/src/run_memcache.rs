@@ -16,12 +16,14 @@ use loadgen_core::run::{Options, start_client};
 use loadgen_core::stop::Stop;
 use loadgen_core::workload::{Endpoint, Scenario as _};
 use loadgen_memcache::args::MemcacheArgs;
-use loadgen_memcache::reconcile::{memory_bytes, reconcile};
+use loadgen_memcache::local;
+use loadgen_memcache::reconcile::{memory_bytes, prefill_refused, reconcile, too_little_memory};
 use loadgen_memcache::witness::Asking;
 use loadgen_memcache::{MemcachePeer, MemcachePlan, MemcacheScenario};
 
 use crate::failure::Failure;
 use crate::launch::{launch, launch_as};
+use crate::say::say;
 use crate::signals::Signals;
 use crate::{command, drive, prelude};
 
@@ -101,6 +103,12 @@ pub(crate) fn measure(
         let bytes = memory_bytes(spec, requests / witnesses.len().max(1) as u64);
         for witness in &mut witnesses {
             witness.prefill_bytes = Some(bytes);
+            if let Some([needed, limit]) = too_little_memory(witness) {
+                say(format!(
+                    "the prefill needs {needed} bytes of {}, which has {limit}: not all keys will be there",
+                    witness.endpoints[0]
+                ));
+            }
         }
     }
     let filled = match prefill {
@@ -115,12 +123,19 @@ pub(crate) fn measure(
         |d: &Document| [exit::BUG, exit::INTERRUPTED, exit::TARGET].contains(&d.verdict.exit_code);
     let mut document = match filled {
         Some(filled) if ended(&filled) => prelude::alone(filled, "prefill"),
+        Some(filled) if prefill_refused(&filled.operations).is_some() => {
+            let found = prefill_refused(&filled.operations);
+            let mut document = prelude::alone(filled, "prefill");
+            document.findings.extend(found);
+            document
+        }
         filled => {
             let client = Native(Arc::new(scenario.clone()));
             let handle = start_client(Arc::new(client), options.clone())?;
             let mut document = drive::to_end(handle, signals, quiet);
             if let Some(filled) = filled {
                 prelude::put_before(&mut document, &filled, "prefill");
+                local::add_prelude(&mut document.protocol_details, &filled.protocol_details);
             }
             document
         }
