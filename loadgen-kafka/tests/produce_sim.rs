@@ -357,6 +357,23 @@ fn an_error_has_its_row_and_is_not_tried_again() {
     assert_eq!(too_large["name"], "message_too_large");
 }
 
+/// With all acknowledgements a leader appends first and loses the partition while it waits.
+#[test]
+fn a_leader_that_goes_while_replicas_are_waited_for_leaves_records_unknown() {
+    for (acks, unknown) in [(Acks::All, 3), (Acks::Leader, 0)] {
+        let mut setup = Setup::new(2, 1000);
+        setup.spec.acks = acks;
+        let codes = [3, 6, 56].into_iter().enumerate();
+        let happening = |(n, code)| (10 + 10 * n as u64, Happening::Doubt(code));
+        setup.happenings = codes.map(happening).collect();
+        let (document, logs) = setup.run();
+        let each = number(&document, "batch_records");
+        assert_eq!(number(&document, "unknown_records"), unknown * each);
+        assert_eq!(number(&document, "refused_records"), (3 - unknown) * each);
+        assert_eq!(grown(&logs), 1000);
+    }
+}
+
 #[test]
 fn a_leader_that_moves_is_followed() {
     for version in [9, 12] {
