@@ -149,7 +149,7 @@ impl MemcachePlan {
                     self.spec.keys, route.name
                 ));
             }
-            route.weight = count;
+            (route.weight, route.rate_weight) = (count, count);
         }
         Ok(())
     }
@@ -227,6 +227,7 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
             name: endpoint.to_string(),
             endpoints: vec![endpoint],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         }]);
     }
@@ -255,6 +256,7 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
             name,
             endpoints,
             weight: 1,
+            rate_weight: 1,
             paced: true,
         });
     }

@@ -12,7 +12,7 @@ use super::client::Shared;
 use super::conn::{Conn, State};
 use super::deal::Dealt;
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
-use super::release::Releases;
+use super::release::{Releases, Strays};
 use crate::buffer::Outbox;
 use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
 use crate::protocol::{Outcome, Tables, Tally};
@@ -68,6 +68,9 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) endpoints: Vec<EndpointCounts>,
     pub(super) counts: ConnectionCounts,
     pub(super) releases: Releases,
+    pub(super) strays: Strays,
+    /// How many there are.
+    pub(super) workers: usize,
     pub(super) timers: BinaryHeap<Reverse<(Tick, Slot)>>,
     /// Connections that wait for their turn to connect, and how many are under way.
     pub(super) to_connect: VecDeque<Slot>,
@@ -159,6 +162,8 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             endpoints: Vec::new(),
             counts: ConnectionCounts::default(),
             releases,
+            strays: Strays::default(),
+            workers,
             timers: BinaryHeap::new(),
             to_connect: VecDeque::new(),
             connecting: 0,
@@ -324,6 +329,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             self.begin_drain(now);
             return;
         }
+        if self.shared.adrift.any() {
+            self.take_over(now);
+        }
         self.release(now);
         self.spent |= self.nothing_left();
         if self.spent && self.in_flight == self.following() && self.owed == 0 {
@@ -462,7 +470,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         if !self.spent {
             let budget = &self.shared.budget;
             budget.give_back(self.credit);
-            self.releases.unsent(self.window.end, |due| {
+            self.strays.add(self.shared.adrift.take());
+            let (releases, strays) = (&mut self.releases, &mut self.strays);
+            releases.unsent(strays, self.window.end, |due| {
                 let due = due.up_to(budget.write_off(due.count));
                 self.recorder.unsent_evenly(&due, now);
             });

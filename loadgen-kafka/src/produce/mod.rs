@@ -75,6 +75,21 @@ impl ProduceRules {
         self.templates.of(partition, last)
     }
 
+    /// The share of the rate of each broker's route: the partitions that it leads, or led last, and that
+    /// batches can go to.
+    #[must_use]
+    pub fn rate_weights(&self) -> Vec<u32> {
+        let mut weights = vec![0; self.topic.brokers.len()];
+        for at in 0..self.topic.partitions.len() {
+            if self.template(at, false).is_some()
+                && let Some(route) = self.topic.last_leader(at)
+            {
+                weights[route] += 1;
+            }
+        }
+        weights
+    }
+
     /// Records of a batch; the last one of a run may have fewer.
     #[must_use]
     pub const fn batch_records(&self) -> u32 {
@@ -244,10 +259,14 @@ impl ProduceScenario {
     /// # Errors
     /// When a batch cannot be composed.
     pub fn new(plan: ProducePlan) -> Result<Self, WireError> {
-        let routes = plan.routes.clone();
+        let mut routes = plan.routes.clone();
         let document = produce_document(&plan.spec, plan.records);
+        let rules = Arc::new(plan.rules(false)?);
+        for (route, weight) in routes.iter_mut().zip(rules.rate_weights()) {
+            route.rate_weight = weight;
+        }
         Ok(Self {
-            rules: Arc::new(plan.rules(false)?),
+            rules,
             routes,
             document,
             tables: Arc::new(tables::tables()),
@@ -273,7 +292,8 @@ impl Scenario for ProduceScenario {
     }
 
     fn workload(&self, worker: usize, _workers: usize) -> ProduceWorkload {
-        ProduceWorkload::new(Local::shared(Arc::clone(&self.rules)), worker)
+        let local = Local::shared(Arc::clone(&self.rules));
+        ProduceWorkload::new(local, worker).with_routes(self.routes.clone())
     }
 
     fn plan(&self) -> Value {
