@@ -274,7 +274,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
             Stage::Gate => self.look_at_gate(now),
             Stage::Run => self.look_while_running(now),
-            Stage::Drain if self.in_flight == 0 || now >= self.drain_until => {
+            Stage::Drain if self.is_drained() || now >= self.drain_until => {
                 self.stage = Stage::Over;
             }
             _ => {}
@@ -380,9 +380,13 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.drain_until = now + self.options.drain;
         self.counts.alive_at_end = self.alive;
         self.workload.draining();
-        if self.in_flight == 0 {
+        if self.is_drained() {
             self.stage = Stage::Over;
         }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.in_flight == 0 && !self.followers_go_on()
     }
 
     fn end_cpu(&mut self) {
