@@ -42,7 +42,7 @@ const MAYBE_WRITTEN: [&str; 3] = [
 /// numbers go into `protocol_details.reconciliation`, the findings into the document, which is
 /// judged anew.
 pub fn written(document: &mut Document, writing: &Writing<'_>) {
-    let acked = units(document, |row| row.status == "ok");
+    let acked = units(document, |row| row.op == "produce" && row.status == "ok");
     let unknown = unknown(document, writing.batch_records);
     let grown = writing.growth.ok().map(sum);
     let partition = |growth: &Growth| json!({"partition": growth.partition, "before": growth.before, "after": growth.after});
@@ -112,8 +112,14 @@ fn growth_findings(writing: &Writing<'_>, acked: u64, unknown: u64, grown: i64) 
     })
 }
 
-/// Records that were sent and that nobody answered for, at the most.
+/// Records that were sent and that nobody answered for, at the most. Where the sessions counted them,
+/// they know; otherwise whatever failed may have been a whole batch.
 fn unknown(document: &Document, batch_records: u64) -> u64 {
+    let produce = &document.protocol_details["produce"];
+    let count = |name: &str| produce[name].as_u64();
+    if let Some((unknown, unacked)) = count("unknown_records").zip(count("unacked_records")) {
+        return unknown.saturating_add(unacked);
+    }
     let maybe =
         |row: &Operation| row.status == "unacked" || MAYBE_WRITTEN.contains(&row.status.as_str());
     let of_rows = document

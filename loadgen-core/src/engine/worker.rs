@@ -376,6 +376,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     fn begin_drain(&mut self, now: Tick) {
         self.end_cpu();
+        self.end.drained_at = Some(now);
+        if self.conns.iter().any(|conn| !conn.paced) {
+            self.recorder.drain(now);
+        }
         self.stage = Stage::Drain;
         self.drain_until = now + self.options.drain;
         self.counts.alive_at_end = self.alive;

@@ -197,6 +197,16 @@ impl Recorder {
         }
     }
 
+    /// The worker sends nothing new from `at` on: what it goes on to receive is no part of a window
+    /// whose end was not planned. Others may still send, so times are recorded as before.
+    pub fn drain(&mut self, at: Tick) {
+        self.turn(at);
+        if self.window.end == Tick::NEVER {
+            self.hand_over(at);
+            (self.set.stage, self.until) = (Stage::Drain, Tick::NEVER);
+        }
+    }
+
     #[cold]
     fn rotate(&mut self) {
         let start = self.until;

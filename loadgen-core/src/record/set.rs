@@ -97,6 +97,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Requests that were sent because they were due.
+    #[must_use]
+    pub const fn sent_paced(&self) -> u64 {
+        self.sent.saturating_sub(self.sent_unpaced)
+    }
+
     /// A request of the schedule was due at `tick`.
     #[inline]
     pub(super) fn due(&mut self, tick: Tick) {

@@ -215,9 +215,7 @@ fn totals(sum: &Aggregate, stop: Stop) -> Totals {
     let unsent = match stop {
         Stop::After(_) | Stop::Exhausted => total.unsent,
         // The plan is the schedule: what was not sent of it, due or not, was left out.
-        Stop::Requests(requests) => {
-            requests.saturating_sub(total.sent.saturating_sub(total.sent_unpaced))
-        }
+        Stop::Requests(requests) => requests.saturating_sub(total.sent_paced()),
     };
     Totals {
         sent: total.sent,
