@@ -413,5 +413,10 @@ fn records_of_others_are_counted_apart() {
         (&row["records"], &row["records_of_others"]),
         (&100.into(), &6.into())
     );
-    assert!(about(document.summary.end_to_end.max_ns, READ_NS));
+    // The first of ours had to wait for the fetch that brought theirs.
+    let old = &document.summary.end_to_end;
+    assert!(
+        about(old.p50_ns, READ_NS) && about(old.max_ns, 2 * READ_NS),
+        "{old:?}"
+    );
 }
