@@ -20,6 +20,9 @@ use crate::spec::EndToEndSpec;
         .help("Bytes of a batch: as many records as fit, one at least; all records of a batch are as \
                old as it is [default: one record]")
         .hide_default_value(true)),
+    mut_arg("acks", |arg| arg
+        .help("When a batch is acknowledged: by the leader, or by all in-sync replicas; with 0 nobody \
+               would know when all was read")),
     mut_arg("codec", |arg| arg
         .help("Records that carry the time at which they were sent cannot be compressed before the \
                run: none is all there is")),
