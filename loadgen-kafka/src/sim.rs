@@ -76,6 +76,9 @@ pub struct KafkaPeer {
     pub value_bytes: usize,
     /// Whether an error says which offsets there are. Kafka's own brokers do not.
     pub tells_range: bool,
+    /// Whether the first batch of a partition is cut too where it is larger than what was asked for, as
+    /// Kafka did before KIP-74.
+    pub cuts_first: bool,
     /// What happens before the reply number so many, from 0; in ascending order.
     pub happenings: VecDeque<(u64, Happening)>,
     /// Where the cluster is asked for leaders and starts of logs beside the run, as the watcher of
@@ -111,6 +114,7 @@ impl KafkaPeer {
             batch_records: 10,
             value_bytes: 100,
             tells_range: false,
+            cuts_first: false,
             happenings: VecDeque::new(),
             watched: None,
             brokers,
@@ -182,7 +186,7 @@ impl KafkaPeer {
             let from = out.len();
             out.extend_from_slice(batch);
             out[from..from + 8].copy_from_slice(&base.to_be_bytes());
-            if from > 0 {
+            if from > 0 || self.cuts_first {
                 out.truncate(limit);
             }
             base += size;

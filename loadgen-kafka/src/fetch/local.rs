@@ -35,6 +35,7 @@ struct Sums {
     batches: u64,
     batch_bytes: u64,
     partial_bytes: u64,
+    cut_off: u64,
     aborted_records: u64,
     control_batches: u64,
     missing_offsets: u64,
@@ -155,6 +156,12 @@ impl Local {
         self.sum(|s| s.unread_offsets += offsets);
     }
 
+    /// A piece of a batch was all that came of a partition.
+    #[cold]
+    pub fn cut_off(&self) {
+        self.sum(|s| s.cut_off += 1);
+    }
+
     /// A partition cannot be read any more.
     #[cold]
     pub fn gave_up(&self) {
@@ -179,6 +186,7 @@ impl Local {
             "batches": s.batches,
             "batch_bytes": s.batch_bytes,
             "partial_bytes": s.partial_bytes,
+            "cut_off": s.cut_off,
             "empty_partitions": s.empty_partitions,
             "aborted_records": s.aborted_records,
             "control_batches": s.control_batches,
@@ -198,7 +206,7 @@ impl Local {
 }
 
 /// Code, weight, the count it looks at, unit, hint.
-const FINDINGS: [(&str, &str, &str, &str, &str); 7] = [
+const FINDINGS: [(&str, &str, &str, &str, &str); 8] = [
     (
         "kafka.partition_errors",
         "doubt",
@@ -212,8 +220,17 @@ const FINDINGS: [(&str, &str, &str, &str, &str); 7] = [
         "invalid",
         "given_up",
         "partitions",
-        "reading there ended before the end: the log was cut below the offset to read at, or the broker \
-         does not let us read; protocol_details.consume.errors has its codes",
+        "reading there ended before the end: the log was cut below the offset to read at, or a batch is \
+         too large for a reply, or the broker does not let us read; protocol_details.consume.errors has \
+         its codes",
+    ),
+    (
+        "kafka.cut_off",
+        "doubt",
+        "cut_off",
+        "partitions",
+        "the broker sent the beginning of a batch and nothing else: a reply may not be as large as the \
+         batch (--fetch-size, --fetch-max-bytes)",
     ),
     (
         "kafka.unread_offsets",
@@ -300,6 +317,7 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         "batches",
         "batch_bytes",
         "partial_bytes",
+        "cut_off",
         "empty_partitions",
         "aborted_records",
         "control_batches",
