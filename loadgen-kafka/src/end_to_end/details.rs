@@ -107,7 +107,7 @@ fn differences(acked: u64, unknown: u64, readers: &[Read]) -> Vec<Value> {
             [least, acked],
             "a reader read fewer records of this run than were acknowledged: the slowest of them are \
              not in the end-to-end times; give readers longer with --drain, or look for what keeps \
-             them from reading",
+             them from reading: a target that keeps nothing of what is written, for one",
         );
     }
     let limit = acked.saturating_add(unknown);

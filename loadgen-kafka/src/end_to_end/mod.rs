@@ -212,7 +212,7 @@ fn routes(plan: &EndToEndPlan) -> Vec<Route> {
     };
     let read = |reader: u32| {
         plan.brokers.iter().map(move |broker| Route {
-            name: format!("{}, reader {}", broker.name, reader + 1),
+            name: format!("{}/reader {}", broker.name, reader + 1),
             weight: weight(sum),
             paced: false,
             ..broker.clone()

@@ -21,7 +21,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum EndToEndSession {
     /// It writes.
-    Write(ProduceSession),
+    Write(Box<ProduceSession>),
     /// It reads.
     Read(Box<FetchSession>),
 }

@@ -58,7 +58,7 @@ impl Workload for EndToEndWorkload {
 
     fn open(&mut self, route: RouteId, conn: u32) -> EndToEndSession {
         match self.rules.way(route) {
-            Way::Write => EndToEndSession::Write(self.write.open(route, conn)),
+            Way::Write => EndToEndSession::Write(Box::new(self.write.open(route, conn))),
             Way::Read { reader, broker } => {
                 EndToEndSession::Read(Box::new(self.readers[reader].open(broker, conn)))
             }
