@@ -3,6 +3,9 @@
 mod build;
 mod floors;
 mod instructions;
+#[cfg(feature = "librdkafka")]
+mod librdkafka;
+mod stop;
 mod sys;
 mod versus;
 
@@ -25,13 +28,18 @@ enum Command {
     Instructions(instructions::InstructionsArgs),
     /// Run one minimal loop; prints one line of JSON
     Floor(floors::FloorArgs),
+    /// Run one loop on librdkafka; prints one line of JSON
+    #[cfg(feature = "librdkafka")]
+    Librdkafka(librdkafka::LibrdkafkaArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Versus(args) => versus::run(&args),
+        Command::Versus(args) => stop::listen().and_then(|()| versus::run(&args)),
         Command::Instructions(args) => instructions::run(&args),
         Command::Floor(args) => floors::run(&args).map(|line| println!("{line}")),
+        #[cfg(feature = "librdkafka")]
+        Command::Librdkafka(args) => librdkafka::run(&args).map(|line| println!("{line}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -78,10 +78,11 @@ pub(crate) fn receive(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
     check_len(unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), 0) })
 }
 
-/// `recv(2)` with `MSG_TRUNC` (tcp(7)): the bytes are thrown away.
+/// `recv(2)` with `MSG_TRUNC` (tcp(7)): the bytes that are there are thrown away. It never waits: with a
+/// low-water mark a receive that has some of its bytes already would sleep past the others.
 #[inline]
 pub(crate) fn discard(fd: RawFd, scratch: &mut [u8]) -> io::Result<usize> {
-    let flags = libc::MSG_TRUNC;
+    let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
     // SAFETY: `scratch` is writable for its whole length, should the kernel copy after all.
     check_len(unsafe { libc::recv(fd, scratch.as_mut_ptr().cast(), scratch.len(), flags) })
 }
@@ -186,7 +187,8 @@ pub(crate) fn enter(namespace: &impl AsRawFd) -> io::Result<()> {
 }
 
 /// Makes the child of `command` run on `cpus` (empty: anywhere) and in the network namespace
-/// behind `namespace`.
+/// behind `namespace`, and end with this process: it is sent SIGTERM when the thread that starts
+/// it ends, however that happens (`PR_SET_PDEATHSIG`, prctl(2)).
 pub(crate) fn place(command: &mut Command, cpus: &[u32], namespace: Option<BorrowedFd<'_>>) {
     // SAFETY: cpu_set_t is plain integers, for which zero is the empty set.
     let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
@@ -198,7 +200,14 @@ pub(crate) fn place(command: &mut Command, cpus: &[u32], namespace: Option<Borro
     }
     let pinned = !cpus.is_empty();
     let namespace = namespace.map(|fd| fd.as_raw_fd());
+    let parent = std::process::id();
     let prepare = move || {
+        // SAFETY: takes plain numbers.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) })?;
+        // SAFETY: asks for a number. It has changed when the parent was gone before the line above.
+        if unsafe { libc::getppid() }.cast_unsigned() != parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
         if pinned {
             // SAFETY: `set` is live and of the size said; 0 is the calling thread.
             check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
@@ -208,6 +217,138 @@ pub(crate) fn place(command: &mut Command, cpus: &[u32], namespace: Option<Borro
         }
         Ok(())
     };
-    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    // SAFETY: between fork and exec it makes a few system calls and allocates nothing.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// librdkafka's calls for many messages at a time, which the crate has no wrapper of.
+#[cfg(feature = "librdkafka")]
+pub(crate) mod librdkafka {
+    use std::ffi::CString;
+    use std::{io, mem, ptr};
+
+    use rdkafka_sys as rd;
+
+    /// What a batch of messages came to.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct Taken {
+        /// Messages.
+        pub(crate) messages: u64,
+        /// Bytes of their keys and values.
+        pub(crate) bytes: u64,
+        /// Partitions that were found to be at their end.
+        pub(crate) ends: u64,
+        /// The last error code; 0: none.
+        pub(crate) error: i32,
+    }
+
+    /// A consumer's queue.
+    pub(crate) struct Queue {
+        queue: *mut rd::rd_kafka_queue_t,
+        messages: Vec<*mut rd::rd_kafka_message_t>,
+    }
+
+    impl Queue {
+        /// The queue of `client`, which must outlive it, for `batch` messages at a time
+        /// (`rd_kafka_queue_get_consumer`).
+        pub(crate) fn of(client: *mut rd::rd_kafka_t, batch: usize) -> io::Result<Self> {
+            // SAFETY: the caller's client is live.
+            let queue = unsafe { rd::rd_kafka_queue_get_consumer(client) };
+            if queue.is_null() {
+                return Err(io::Error::other("the client is no consumer"));
+            }
+            Ok(Self {
+                queue,
+                messages: vec![ptr::null_mut(); batch],
+            })
+        }
+
+        /// Takes what is there, and counts it (`rd_kafka_consume_batch_queue`).
+        pub(crate) fn take(&mut self, timeout_ms: i32) -> Taken {
+            let mut taken = Taken::default();
+            // SAFETY: the array is writable for its whole length; each message in it is ours until
+            // it is destroyed, once.
+            unsafe {
+                let (array, room) = (self.messages.as_mut_ptr(), self.messages.len());
+                let count = rd::rd_kafka_consume_batch_queue(self.queue, timeout_ms, array, room);
+                for message in &self.messages[..usize::try_from(count).unwrap_or(0)] {
+                    let seen = &**message;
+                    match seen.err {
+                        rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                            taken.messages += 1;
+                            taken.bytes += (seen.len + seen.key_len) as u64;
+                        }
+                        rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                            taken.ends += 1;
+                        }
+                        other => taken.error = other as i32,
+                    }
+                    rd::rd_kafka_message_destroy(*message);
+                }
+            }
+            taken
+        }
+    }
+
+    impl Drop for Queue {
+        fn drop(&mut self) {
+            // SAFETY: it came from rd_kafka_queue_get_consumer and is used no more.
+            unsafe { rd::rd_kafka_queue_destroy(self.queue) };
+        }
+    }
+
+    /// A topic to write one value to, again and again, without a copy of it.
+    pub(crate) struct Writer {
+        topic: *mut rd::rd_kafka_topic_t,
+        messages: Vec<rd::rd_kafka_message_t>,
+        value: Vec<u8>,
+    }
+
+    impl Writer {
+        /// `batch` messages at a time with `value`, by turns to so many partitions, through
+        /// `client`, which must outlive it. All must be delivered before it is dropped.
+        pub(crate) fn of(
+            client: *mut rd::rd_kafka_t,
+            topic: &str,
+            value: Vec<u8>,
+            batch: usize,
+        ) -> io::Result<Self> {
+            let name = CString::new(topic).map_err(io::Error::other)?;
+            // SAFETY: the client is live, the name ends with a NUL; no settings of its own.
+            let topic = unsafe { rd::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
+            if topic.is_null() {
+                return Err(io::Error::other("no such topic handle"));
+            }
+            // SAFETY: the struct is integers and pointers, for which zero is a value.
+            let empty = || unsafe { mem::zeroed() };
+            Ok(Self {
+                topic,
+                messages: (0..batch).map(|_| empty()).collect(),
+                value,
+            })
+        }
+
+        /// Gives it a batch for `partition`; how many there was room for
+        /// (`rd_kafka_produce_batch`).
+        pub(crate) fn put(&mut self, partition: i32) -> usize {
+            for message in &mut self.messages {
+                message.payload = self.value.as_mut_ptr().cast();
+                message.len = self.value.len();
+                message.err = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            }
+            let (array, count) = (self.messages.as_mut_ptr(), self.messages.len() as i32);
+            // SAFETY: the array is live for its whole length; the values live as long as self, are
+            // never written to, and are neither copied nor freed, as no flag asks for it.
+            let taken =
+                unsafe { rd::rd_kafka_produce_batch(self.topic, partition, 0, array, count) };
+            usize::try_from(taken).unwrap_or(0)
+        }
+    }
+
+    impl Drop for Writer {
+        fn drop(&mut self) {
+            // SAFETY: it came from rd_kafka_topic_new and is used no more.
+            unsafe { rd::rd_kafka_topic_destroy(self.topic) };
+        }
+    }
 }

@@ -104,6 +104,7 @@ impl Setup {
             name: format!("broker {node}"),
             endpoints: vec![Self::endpoint(node)],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         };
         let plan = ProducePlan {
@@ -357,6 +358,23 @@ fn an_error_has_its_row_and_is_not_tried_again() {
     assert_eq!(too_large["name"], "message_too_large");
 }
 
+/// With all acknowledgements a leader appends first and loses the partition while it waits.
+#[test]
+fn a_leader_that_goes_while_replicas_are_waited_for_leaves_records_unknown() {
+    for (acks, unknown) in [(Acks::All, 3), (Acks::Leader, 0)] {
+        let mut setup = Setup::new(2, 1000);
+        setup.spec.acks = acks;
+        let codes = [3, 6, 56].into_iter().enumerate();
+        let happening = |(n, code)| (10 + 10 * n as u64, Happening::Doubt(code));
+        setup.happenings = codes.map(happening).collect();
+        let (document, logs) = setup.run();
+        let each = number(&document, "batch_records");
+        assert_eq!(number(&document, "unknown_records"), unknown * each);
+        assert_eq!(number(&document, "refused_records"), (3 - unknown) * each);
+        assert_eq!(grown(&logs), 1000);
+    }
+}
+
 #[test]
 fn a_leader_that_moves_is_followed() {
     for version in [9, 12] {
@@ -431,6 +449,37 @@ fn an_open_loop_offers_batches_at_the_rate_of_records() {
     let grown = grown(&logs);
     assert!((9_980..=10_020).contains(&grown), "{grown}");
     assert_eq!(row(&document, "ok").1, grown);
+}
+
+/// Brokers that lead nothing, or nothing that keys go to, have no share of the rate; one that becomes a
+/// leader has.
+#[test]
+fn the_whole_rate_goes_to_those_who_lead() {
+    let one = Setup::new(1, 10_000);
+    let mut keyless = Setup::new(2, 10_000);
+    keyless.spec.partitioner = Partitioner::ByKey;
+    keyless.spec.records.key_bytes = Some(0);
+    let mut moved = one.clone();
+    moved.happenings = vec![(300, Happening::Move(0, 2))];
+    for (case, mut setup) in [one, keyless, moved].into_iter().enumerate() {
+        let each = setup.scenario(&setup.topic()).rules().batch_records();
+        let rate_per_s = 10_000.0 / f64::from(each);
+        setup.pacing = Pacing::Open {
+            rate_per_s,
+            arrival: Arrival::Fixed,
+        };
+        let (document, _) = setup.run();
+        let offered_per_s = document.summary.rate.offered_per_s.expect("a rate");
+        let off = (offered_per_s / rate_per_s - 1.0).abs();
+        assert!(off < 0.01, "{case}: {offered_per_s} and not {rate_per_s}");
+        let sent = number(&document, "sent_records");
+        assert_eq!(sent, 10_000, "{case}");
+        setup.records = None;
+        let (document, _) = setup.run();
+        let totals = &document.totals;
+        assert_eq!(totals.unsent, 0, "{case}");
+        assert!((totals.sent as f64 - rate_per_s).abs() <= 2.0, "{case}");
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ struct Setup {
     stop: Stop,
     version: i16,
     partition_max_bytes: i32,
+    cuts_first: bool,
     happenings: Vec<(u64, Happening)>,
     /// Whether somebody asks the cluster beside the run.
     watched: bool,
@@ -56,6 +57,7 @@ impl Setup {
             stop: Stop::Exhausted,
             version: 12,
             partition_max_bytes: 1 << 20,
+            cuts_first: false,
             happenings: Vec::new(),
             watched: true,
         }
@@ -109,6 +111,7 @@ impl Setup {
             name: format!("broker {node}"),
             endpoints: vec![Self::endpoint(node)],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         };
         let slots = self.connections.div_ceil(self.nodes as u32) * self.in_flight;
@@ -140,7 +143,7 @@ impl Setup {
         let broker = |node| (Self::endpoint(node), node);
         let brokers = (1..=self.nodes).map(broker).collect();
         let mut peer = KafkaPeer::new(brokers, self.logs.clone());
-        peer.version = self.version;
+        (peer.version, peer.cuts_first) = (self.version, self.cuts_first);
         peer.value_bytes = VALUE_BYTES as usize;
         peer.happenings = self.happenings.clone().into();
         peer.watched = self.watched.then(|| Arc::clone(topic));
@@ -229,6 +232,28 @@ fn a_run_until_the_end_has_every_record_at_every_version_and_depth() {
             assert_eq!(consumed["fetch_version"], version);
             assert!(consumed["partial_bytes"].as_u64() > Some(0));
             assert_eq!(findings(&document), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_no_reply_has_room_for_ends_the_run_with_what_was_read() {
+    for depth in [Depth::None, Depth::Headers, Depth::Records] {
+        let mut setup = Setup::new(2, 1000);
+        // A batch has more than 1000 bytes; below that not even its header is whole.
+        for bytes in [700, 30] {
+            (setup.cuts_first, setup.partition_max_bytes) = (true, bytes);
+            setup.depth = depth;
+            setup.until = if depth == Depth::None {
+                Until::Replay
+            } else {
+                Until::End
+            };
+            let document = setup.run();
+            assert_eq!(records(&document), 0);
+            assert_eq!(consumed(&document)["given_up"], 2);
+            assert_eq!(consumed(&document)["cut_off"], 80);
+            assert_eq!(findings(&document), ["kafka.given_up", "kafka.cut_off"]);
         }
     }
 }

@@ -7,6 +7,8 @@ mod batches;
 mod http;
 mod http_bulk;
 mod http_small;
+mod kafka;
+mod kafka_wire;
 mod memcache;
 mod net;
 mod pace;
@@ -39,6 +41,12 @@ pub(crate) enum Floor {
     Memcache,
     /// SET every key of the floor `memcache` once, and end
     MemcacheFill,
+    /// Kafka: one Fetch of all partitions resent, replies thrown away in the kernel (`MSG_TRUNC`)
+    KafkaConsume,
+    /// Kafka: one Produce (acks=1) with a batch for every partition resent, without a copy
+    KafkaProduce,
+    /// The same, sent from memory
+    KafkaProduceCopy,
 }
 
 /// The work of a floor.
@@ -59,7 +67,7 @@ pub(crate) struct FloorArgs {
     /// Seconds
     #[arg(short = 'd', long, value_name = "SECONDS", default_value_t = 5.0)]
     duration: f64,
-    /// Requests in flight on a connection (batches and memcache only)
+    /// Requests in flight on a connection (batches, memcache and Kafka's only)
     #[arg(long, default_value_t = 1)]
     depth: usize,
     /// Requests per second in total; without it the next one follows the reply
@@ -68,6 +76,18 @@ pub(crate) struct FloorArgs {
     /// Receive buffer of bulk-copy, KiB
     #[arg(long, value_name = "KIB", default_value_t = 256)]
     buffer: usize,
+    /// Kafka's topic
+    #[arg(long, default_value = "")]
+    topic: String,
+    /// How many partitions it has, all led by the broker at --addr
+    #[arg(long, default_value_t = 4)]
+    partitions: i32,
+    /// Bytes of a record's value
+    #[arg(long, value_name = "BYTES", default_value_t = 1000)]
+    record_size: u32,
+    /// Bytes of a batch that is written, at most; one record at least
+    #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
+    batch_bytes: u32,
 }
 
 /// What a loop is given.
@@ -96,6 +116,7 @@ pub(crate) fn run(args: &FloorArgs) -> Result<String, String> {
             .and_then(|ring| ring.there(args.addr).map(|()| ring))
             .and_then(|ring| timed(args, |task| memcache::run(task, &ring))),
         Floor::MemcacheFill => memcache::fill(args.addr).map(|keys| json!({ "requests": keys })),
+        Floor::KafkaConsume | Floor::KafkaProduce | Floor::KafkaProduceCopy => kafka::run(args),
         _ => http::Ask::learn(args.addr, &args.path)
             .and_then(|ask| timed(args, |task| over_http(task, &ask, args.floor))),
     };
@@ -109,7 +130,7 @@ fn over_http(task: Task<'_>, ask: &http::Ask, floor: Floor) -> io::Result<Done> 
         Floor::BulkTrunc => http_bulk::run(task, ask, http_bulk::Mode::Trunc),
         Floor::BulkLowat => http_bulk::run(task, ask, http_bulk::Mode::TruncLowat),
         Floor::Batches => batches::run(task, ask),
-        Floor::HttpSmall | Floor::Memcache | Floor::MemcacheFill => http_small::run(task, ask),
+        _ => http_small::run(task, ask),
     }?;
     Ok(Done {
         requests,
@@ -152,15 +173,44 @@ fn check(args: &FloorArgs) -> Result<(), String> {
     if args.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e8)) {
         return Err("--rate: above 0 and at most 100000000 per second".into());
     }
-    let deep = matches!(args.floor, Floor::Batches | Floor::Memcache);
+    let kafka = matches!(
+        args.floor,
+        Floor::KafkaConsume | Floor::KafkaProduce | Floor::KafkaProduceCopy
+    );
+    check_kafka(args, kafka)?;
+    let deep = kafka || matches!(args.floor, Floor::Batches | Floor::Memcache);
     if !deep && args.depth != 1 {
         let depth = args.depth;
         return Err(format!(
-            "--depth {depth}: only batches and memcache have a depth"
+            "--depth {depth}: only batches, memcache and Kafka's have a depth"
         ));
     }
     if (deep || args.floor == Floor::MemcacheFill) && args.rate.is_some() {
         return Err("--rate: only the HTTP floors of one request at a time have one".into());
+    }
+    Ok(())
+}
+
+fn check_kafka(args: &FloorArgs, kafka: bool) -> Result<(), String> {
+    if kafka && args.topic.is_empty() {
+        return Err("--topic: a floor of Kafka needs one".into());
+    }
+    if kafka && args.connections != 1 {
+        let connections = args.connections;
+        return Err(format!(
+            "-c {connections}: a floor of Kafka has 1 connection"
+        ));
+    }
+    if !(1..=1000).contains(&args.partitions) {
+        return Err(format!("--partitions {}: 1 to 1000", args.partitions));
+    }
+    for (flag, bytes) in [
+        ("--record-size", args.record_size),
+        ("--batch-bytes", args.batch_bytes),
+    ] {
+        if !(1..=64 << 20).contains(&bytes) {
+            return Err(format!("{flag} {bytes}: 1 to 67108864 bytes"));
+        }
     }
     Ok(())
 }

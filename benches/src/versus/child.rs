@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::lane::Lane;
 use super::model::{Written, number_after};
+use crate::stop;
 use crate::sys::{self, Usage};
 
 /// A child that is killed when it is forgotten.
@@ -29,6 +30,16 @@ impl Running {
         dir: &Path,
         name: &str,
     ) -> Result<Self, String> {
+        sys::place(
+            &mut command,
+            lane.client_cpus(workers),
+            lane.client_namespace(),
+        );
+        Self::spawn(command, dir, name)
+    }
+
+    /// Starts `command` wherever it was placed.
+    pub(crate) fn spawn(mut command: Command, dir: &Path, name: &str) -> Result<Self, String> {
         let out = dir.join(format!("{name}.out"));
         let err = dir.join(format!("{name}.err"));
         let file = |path: &Path| {
@@ -36,11 +47,6 @@ impl Running {
         };
         command.stdin(Stdio::null());
         command.stdout(file(&out)?).stderr(file(&err)?);
-        sys::place(
-            &mut command,
-            lane.client_cpus(workers),
-            lane.client_namespace(),
-        );
         let child = command.spawn().map_err(|error| error.to_string())?;
         Ok(Self {
             child,
@@ -73,7 +79,7 @@ impl Running {
             if Instant::now() >= until {
                 return Err("did not end".into());
             }
-            std::thread::sleep(Duration::from_millis(10));
+            stop::sleep(Duration::from_millis(10))?;
         }
     }
 
@@ -104,7 +110,7 @@ impl Drop for Running {
             && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
         {
             let _ = kill_process(pid, Signal::KILL);
-            let _ = self.wait(Duration::from_secs(5));
+            let _ = self.child.wait();
         }
     }
 }

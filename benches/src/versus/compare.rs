@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::difference;
 use super::lane::Lane;
-use super::model::{Job, Load, Peer, Target, Work};
+use super::model::{Instrument, Job, Load, Peer, Target, Work};
 use super::run::{Run, Timing, run};
 use super::stats::{Estimate, Spread, estimate, spread};
 
@@ -52,6 +53,26 @@ pub(crate) const RATE: Figure = Figure {
     name: "requests/s",
     of: |run| run.requests_per_s,
 };
+/// CPU time of the generator in user mode per payload.
+pub(crate) const USER_PER_GB: Figure = Figure {
+    name: "user, s/GB",
+    of: |run| run.user_s_per_gb,
+};
+/// And in the kernel.
+pub(crate) const SYSTEM_PER_GB: Figure = Figure {
+    name: "system, s/GB",
+    of: |run| run.cpu_s_per_gb - run.user_s_per_gb,
+};
+/// Payload throughput.
+pub(crate) const GB_RATE: Figure = Figure {
+    name: "GB/s",
+    of: |run| run.gb_per_s,
+};
+/// The time a payload takes: the inverse of throughput.
+pub(crate) const TIME_PER_GB: Figure = Figure {
+    name: "s/GB",
+    of: |run| 1.0 / run.gb_per_s,
+};
 /// Memory.
 pub(crate) const PEAK: Figure = Figure {
     name: "peak memory, MB",
@@ -93,6 +114,7 @@ impl Side<'_> {
             work: self.work,
             rate_per_s: scheduled.then_some(1.0),
             seconds: 1,
+            long: None,
             address: target.address(),
             resource: &target.resource(self.work),
             dir: dir.path(),
@@ -104,7 +126,7 @@ impl Side<'_> {
 }
 
 /// All runs of one side.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Column {
     /// The generator.
     pub(crate) peer: &'static str,
@@ -158,6 +180,27 @@ impl Comparison {
     }
 }
 
+/// What was asked for by name; nothing named is everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Only {
+    /// Works.
+    pub(crate) works: Vec<String>,
+    /// Peers.
+    pub(crate) peers: Vec<String>,
+}
+
+impl Only {
+    /// Whether this work is.
+    pub(crate) fn work(&self, name: &str) -> bool {
+        self.works.is_empty() || self.works.iter().any(|one| one == name)
+    }
+
+    /// Whether this peer is.
+    pub(crate) fn peer(&self, name: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|one| one == name)
+    }
+}
+
 /// Everything that stays the same over a series of runs.
 pub(crate) struct Bench {
     /// Cores and network.
@@ -168,6 +211,8 @@ pub(crate) struct Bench {
     pub(crate) timing: Timing,
     /// Pairs of runs.
     pub(crate) pairs: usize,
+    /// What of it is wanted.
+    pub(crate) only: Only,
     closed_rates: HashMap<String, f64>,
 }
 
@@ -179,23 +224,31 @@ impl Bench {
             target,
             timing,
             pairs,
+            only: Only::default(),
             closed_rates: HashMap::new(),
         }
     }
 
     /// One run.
     pub(crate) fn once(&mut self, side: Side<'_>, rate_per_s: Option<f64>) -> Result<Run, String> {
-        let target = &mut *self.target;
-        let name = side.peer.name();
-        let run = run(
-            side.peer,
-            side.work,
-            rate_per_s,
-            self.timing,
-            target,
-            &self.lane,
-        )
-        .map_err(|why| format!("{name}: {why}"))?;
+        let (target, name) = (&mut *self.target, side.peer.name());
+        let (peer, work, timing, lane) = (side.peer, side.work, self.timing, &self.lane);
+        let made = match (work.instrument, rate_per_s) {
+            (Instrument::Window, rate) => run(peer, work, rate, timing, target, lane),
+            (Instrument::Difference, None) => difference::run(peer, work, timing, target, lane),
+            (Instrument::Difference, Some(_)) => {
+                Err("the difference of two runs is taken in a closed loop only".into())
+            }
+        };
+        let run = made.map_err(|why| format!("{name}: {why}"))?;
+        if work.instrument == Instrument::Difference {
+            eprintln!(
+                "  {:<24} {}",
+                difference::label(side),
+                difference::line(&run)
+            );
+            return Ok(run);
+        }
         eprintln!(
             "  {name:<14} {:>9.0} req/s {:>8.3} µs/req  machine {:>8.3} µs/req  {:>6.1} MB{}",
             run.requests_per_s,
@@ -248,6 +301,24 @@ impl Bench {
             }
         }
         Ok(made)
+    }
+
+    /// One run of each side in turn, again and again: the columns, in the order of `sides`. A side
+    /// that cannot be measured does not stop the others.
+    pub(crate) fn rounds(&mut self, sides: &[Side<'_>]) -> Vec<Result<Column, String>> {
+        let mut columns: Vec<_> = sides.iter().map(|s| Ok(Column::new(*s))).collect();
+        for _ in 0..self.pairs {
+            for (side, column) in sides.iter().zip(&mut columns) {
+                let Ok(runs) = column.as_mut().map(|column: &mut Column| &mut column.runs) else {
+                    continue;
+                };
+                match self.once(*side, None) {
+                    Ok(run) => runs.push(run),
+                    Err(why) => *column = Err(why),
+                }
+            }
+        }
+        columns
     }
 
     /// Ours and a peer on the same work.

@@ -4,13 +4,16 @@
 //! machine is changed.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 use loadgen_core::host::Allowed;
 use serde::Serialize;
+
+use crate::sys;
 
 /// The network between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -76,10 +79,47 @@ impl Lane {
         self.pair.as_ref().map(|pair| pair.target.file.as_fd())
     }
 
+    /// The generator's, to be kept beside the lane; `None`: ours.
+    pub(crate) fn own_client_namespace(&self) -> Result<Option<OwnedFd>, String> {
+        let own = self.client_namespace().map(|fd| fd.try_clone_to_owned());
+        own.transpose()
+            .map_err(|error| format!("namespace: {error}"))
+    }
+
     /// The generator's.
     pub(crate) fn client_namespace(&self) -> Option<BorrowedFd<'_>> {
         self.pair.as_ref().map(|pair| pair.client.file.as_fd())
     }
+}
+
+/// Runs `ask` in a network namespace; `None`: in ours.
+pub(crate) fn inside<T: Send>(
+    namespace: Option<&OwnedFd>,
+    ask: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    let Some(namespace) = namespace else {
+        return ask();
+    };
+    let there = || {
+        sys::enter(namespace).map_err(|error| format!("namespace: {error}"))?;
+        ask()
+    };
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(there).join();
+        asked.map_err(|_| "the thread that asks ended".to_owned())?
+    })
+}
+
+/// A free port of the target's address, looked for here: in a fresh namespace every port is free.
+pub(crate) fn free_address(lane: &Lane) -> Result<SocketAddr, String> {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| format!("no free port: {error}"))?
+        .port();
+    let address = format!("{}:{port}", lane.address);
+    address
+        .parse()
+        .map_err(|error| format!("{address}: {error}"))
 }
 
 const CLIENT_IP: &str = "10.213.7.1";

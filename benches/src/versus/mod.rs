@@ -2,8 +2,10 @@
 
 mod child;
 mod compare;
+mod difference;
 mod goal;
 mod http;
+mod kafka;
 mod lane;
 mod machine;
 mod memcache;
@@ -18,15 +20,17 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use model::on_path;
 
-use compare::{Bench, Side};
+use compare::{Bench, Only, Side};
 use lane::{Lane, Link};
 use machine::Machine;
-use model::{Peer, Protocol, Work};
+use model::{Peer, Protocol, Setup, Work};
 use render::{Absent, Report, Series};
 use run::Timing;
 
+use crate::stop;
+
 /// Every protocol; a new one is a line here and a directory beside `http`.
-const PROTOCOLS: [&dyn Protocol; 2] = [&http::Http, &memcache::Memcache];
+const PROTOCOLS: [&dyn Protocol; 3] = [&http::Http, &memcache::Memcache, &kafka::Kafka];
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,6 +70,12 @@ pub(crate) struct VersusArgs {
     /// Warm-up of a run, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     warmup: f64,
+    /// A long run of the Java tools, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    java: f64,
+    /// Payload of a Kafka topic that is read again and again, MB: it lies in memory
+    #[arg(long, value_name = "MB", default_value_t = 2000)]
+    topic_mb: u64,
     /// Three pairs of one second: to see that it works, not to publish
     #[arg(long)]
     quick: bool,
@@ -108,6 +118,9 @@ pub(crate) fn run(args: &VersusArgs) -> Result<(), String> {
     };
     for protocol in protocols {
         for &link in &links {
+            if stop::check().is_err() {
+                break;
+            }
             let series = series(protocol, link, args, &report, &program);
             report.series.push(series);
             // After each series: hours of measuring must not be lost with the last of them.
@@ -117,14 +130,14 @@ pub(crate) fn run(args: &VersusArgs) -> Result<(), String> {
     if args.out.is_none() {
         print!("{}", render::markdown(&report));
     }
-    Ok(())
+    stop::check()
 }
 
 fn check(args: &VersusArgs) -> Result<(Timing, usize), String> {
-    let (warmup_s, measure_s, pairs) = if args.quick {
-        (0.5, 1.0, 3)
+    let (warmup_s, measure_s, slow_s, pairs) = if args.quick {
+        (0.5, 1.0, 3.0, 3)
     } else {
-        (args.warmup, args.measure, args.pairs)
+        (args.warmup, args.measure, args.java, args.pairs)
     };
     if !(0.0..=600.0).contains(&warmup_s) {
         return Err(format!("--warmup {warmup_s}: 0 to 600 seconds"));
@@ -132,12 +145,19 @@ fn check(args: &VersusArgs) -> Result<(Timing, usize), String> {
     if !(0.1..=600.0).contains(&measure_s) {
         return Err(format!("--measure {measure_s}: 0.1 to 600 seconds"));
     }
+    if !(1.0..=3600.0).contains(&slow_s) {
+        return Err(format!("--java {slow_s}: 1 to 3600 seconds"));
+    }
+    if !(100..=1_000_000).contains(&args.topic_mb) {
+        return Err(format!("--topic-mb {}: 100 to 1000000", args.topic_mb));
+    }
     if !(1..=1000).contains(&pairs) {
         return Err(format!("--pairs {pairs}: 1 to 1000"));
     }
     let timing = Timing {
         warmup_s,
         measure_s,
+        slow_s,
     };
     Ok((timing, pairs))
 }
@@ -191,7 +211,14 @@ fn series(
         goals: Vec::new(),
         absent: Vec::new(),
     };
-    let started = Lane::make(link).and_then(|lane| Ok((protocol.start(&lane, program)?, lane)));
+    let started = Lane::make(link).and_then(|lane| {
+        let target = protocol.start(&Setup {
+            lane: &lane,
+            program,
+            topic_bytes: args.topic_mb * 1_000_000,
+        })?;
+        Ok((target, lane))
+    });
     let (target, lane) = match started {
         Ok(started) => started,
         Err(reason) => {
@@ -203,11 +230,15 @@ fn series(
     };
     series.target = Some(target.name());
     let mut bench = Bench::new(lane, target, report.timing, report.pairs);
+    bench.only = Only {
+        works: args.work.clone(),
+        peers: args.peer.clone(),
+    };
     let ours = protocol.ours(program);
     if args.set == Set::Goals {
         protocol.goals(&mut bench, &*ours, &mut series);
     } else {
-        matrix(&mut bench, protocol, args, &*ours, program, &mut series);
+        matrix(&mut bench, protocol, &*ours, program, &mut series);
     }
     series
 }
@@ -216,14 +247,12 @@ fn series(
 fn matrix(
     bench: &mut Bench,
     protocol: &dyn Protocol,
-    args: &VersusArgs,
     ours: &dyn Peer,
     program: &Path,
     series: &mut Series,
 ) {
-    let wanted = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let mut peers = protocol.peers(program);
-    peers.retain(|peer| wanted(&args.peer, peer.name()));
+    peers.retain(|peer| bench.only.peer(peer.name()));
     peers.retain(|peer| match peer.program() {
         Ok(_) => true,
         Err(reason) => {
@@ -233,7 +262,7 @@ fn matrix(
         }
     });
     let works = protocol.works().into_iter();
-    let works: Vec<Work> = works.filter(|w| wanted(&args.work, &w.name)).collect();
+    let works: Vec<Work> = works.filter(|w| bench.only.work(&w.name)).collect();
     for work in &works {
         for peer in &peers {
             eprintln!("{} over {:?}: {}", work.name, series.link, peer.name());

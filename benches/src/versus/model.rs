@@ -27,6 +27,17 @@ pub(crate) enum Load {
     Follow,
 }
 
+/// How a run is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Instrument {
+    /// A window in the middle of it, by the target's own counter.
+    Window,
+    /// A long run less a short one, whole processes both: for generators that take seconds to be as
+    /// fast as they get, and targets that do not count what is read.
+    Difference,
+}
+
 /// What is asked of both sides.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Work {
@@ -42,6 +53,8 @@ pub(crate) struct Work {
     pub(crate) workers: u32,
     /// What makes a request due.
     pub(crate) load: Load,
+    /// How its runs are measured.
+    pub(crate) instrument: Instrument,
 }
 
 impl Work {
@@ -71,6 +84,7 @@ impl Work {
             connections,
             workers: 1,
             load,
+            instrument: Instrument::Window,
         }
     }
 
@@ -90,6 +104,9 @@ pub(crate) struct Job<'a> {
     pub(crate) rate_per_s: Option<f64>,
     /// How long it lasts, s, warm-up too.
     pub(crate) seconds: u64,
+    /// What the long run said, of which this is the short one; only of [`Instrument::Difference`].
+    /// For peers that cannot stop by time.
+    pub(crate) long: Option<&'a Said>,
     /// Where the target is.
     pub(crate) address: SocketAddr,
     /// What to ask it for, in the protocol's own words; empty where all works ask for the same.
@@ -124,10 +141,12 @@ pub(crate) struct Written {
 /// What a peer says it did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Said {
-    /// Replies.
+    /// Replies; records of Kafka.
     pub(crate) requests: u64,
     /// Bytes, as it counts them (with or without heads); 0 where it does not say.
     pub(crate) bytes: u64,
+    /// How often it did all of its work; 1 of those that know no such thing.
+    pub(crate) passes: u64,
     /// A results document of ours.
     pub(crate) document: Option<Value>,
 }
@@ -138,6 +157,7 @@ impl Said {
         Self {
             requests,
             bytes,
+            passes: 1,
             document: None,
         }
     }
@@ -150,6 +170,7 @@ impl Said {
         Ok(Self {
             requests: total("completed").ok_or("no totals.completed in the document")?,
             bytes: total("wire_rx_bytes").unwrap_or(0),
+            passes: 1,
             document: Some(document),
         })
     }
@@ -176,6 +197,11 @@ pub(crate) trait Peer {
     /// The command of a job; `Err`: why it cannot do it.
     fn command(&self, job: &Job<'_>) -> Result<Command, String>;
 
+    /// Whether it takes long to be as fast as it gets; see [`super::run::Timing::slow_s`].
+    fn slow(&self) -> bool {
+        false
+    }
+
     /// What must have run to its end before, such as a prefill: nothing of it is measured.
     fn prepare(&self, _job: &Job<'_>) -> Result<Option<Command>, String> {
         Ok(None)
@@ -196,6 +222,25 @@ pub(crate) struct Served {
     pub(crate) connections: u64,
 }
 
+/// A count that no generator makes, since some time before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// Requests that the target has.
+    Requests(u64),
+    /// Bytes that came to the generators, heads of packets too: never less than was received.
+    Bytes(u64),
+}
+
+/// Where a target is started, and how large.
+pub(crate) struct Setup<'a> {
+    /// Cores and network.
+    pub(crate) lane: &'a Lane,
+    /// Ours, where the target needs it.
+    pub(crate) program: &'a Path,
+    /// Payload of a topic that is read, bytes (Kafka only).
+    pub(crate) topic_bytes: u64,
+}
+
 /// A running target, stopped when dropped.
 pub(crate) trait Target {
     /// What it is, with its version.
@@ -209,12 +254,19 @@ pub(crate) trait Target {
         String::new()
     }
 
-    /// Forgets what runs before have left, so that all begin with the same.
-    fn forget(&mut self) -> Result<(), String> {
+    /// Makes what a work needs be there, and forgets what runs before have left, so that all begin
+    /// with the same.
+    fn ready(&mut self, _work: &Work) -> Result<(), String> {
         Ok(())
     }
 
-    /// What it has counted: the one clock and counter that all peers are measured by.
+    /// What can be held against what a generator says it did; only of [`Instrument::Difference`].
+    fn witness(&mut self, _work: &Work) -> Result<Witness, String> {
+        Err("it has no witness".into())
+    }
+
+    /// What it has counted: the one clock and counter that all peers are measured by; only of
+    /// [`Instrument::Window`].
     fn served(&mut self) -> Result<Served, String>;
 }
 
@@ -235,8 +287,8 @@ pub(crate) trait Protocol {
     /// Measures its goals into `series`.
     fn goals(&self, bench: &mut Bench, ours: &dyn Peer, series: &mut Series);
 
-    /// Starts the target; `program` is ours, where that has one.
-    fn start(&self, lane: &Lane, program: &Path) -> Result<Box<dyn Target>, String>;
+    /// Starts the target.
+    fn start(&self, setup: &Setup<'_>) -> Result<Box<dyn Target>, String>;
 }
 
 /// The program `name`, where the search path or the administrator's directories have it.

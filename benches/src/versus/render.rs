@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::compare::{
-    CPU_PER_GB, CPU_PER_REQUEST, Comparison, Figure, MACHINE_PER_GB, MACHINE_PER_REQUEST, PEAK,
-    RATE, RUSAGE_PER_REQUEST,
+    CPU_PER_GB, CPU_PER_REQUEST, Comparison, Figure, GB_RATE, MACHINE_PER_GB, MACHINE_PER_REQUEST,
+    PEAK, RATE, RUSAGE_PER_REQUEST, SYSTEM_PER_GB, USER_PER_GB,
 };
 use super::goal::GoalRow;
 use super::lane::Link;
 use super::machine::Machine;
+use super::model::Instrument;
 use super::run::Timing;
 use super::stats::{self, Estimate, Spread};
 
@@ -67,13 +68,15 @@ pub(crate) fn markdown(report: &Report) -> String {
     let estimate = stats::estimate(&vec![1.0; report.pairs]);
     let _ = writeln!(
         text,
-        "{}.\n\n{} pairs of runs, {} s measured after {} s of warm-up; medians (smallest–largest); \
+        "{}.\n\n{} pairs of runs, {} s measured after {} s of warm-up (of Kafka: a run of both lengths \
+         less one of the second, {} s for the long run of a Java tool); medians (smallest–largest); \
          ratios are ours ÷ theirs within pairs, with the distribution-free interval of their \
          median ({:.1} % at this number of pairs{}).",
         report.machine.sentence(),
         report.pairs,
         timing.measure_s,
         timing.warmup_s,
+        timing.slow_s,
         estimate.confidence * 100.0,
         if estimate.confidence < 0.95 {
             "; six pairs make 95 %"
@@ -120,35 +123,95 @@ fn goals(text: &mut String, rows: &[GoalRow]) {
     }
 }
 
-fn comparisons(text: &mut String, all: &[Comparison]) {
-    let mut last = "";
-    for one in all {
-        let large = one.ours.work.payload_bytes >= LARGE_BYTES;
-        let (cpu, machine) = if large {
-            (CPU_PER_GB, MACHINE_PER_GB)
-        } else {
-            (CPU_PER_REQUEST, MACHINE_PER_REQUEST)
-        };
-        if one.ours.work.name != last {
-            last = &one.ours.work.name;
-            let _ = writeln!(
-                text,
-                "\n**{last}**\n\n| peer | {} ours | theirs | ratio [interval] | {} ratio | {} ratio | \
-                 {} ours | theirs | {} ours | theirs | |\n\
-                 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |",
-                cpu.name, RUSAGE_PER_REQUEST.name, machine.name, RATE.name, PEAK.name,
-            );
+/// The cells of a row.
+type Cells = Box<dyn Fn(&Comparison) -> Vec<String>>;
+
+/// Columns of a table of comparisons, after the peer's name: heads, and the cells of a row.
+struct Layout {
+    heads: String,
+    cells: Cells,
+}
+
+impl Layout {
+    fn of(one: &Comparison) -> Self {
+        let work = &one.ours.work;
+        match work.instrument {
+            Instrument::Difference => Self::difference(),
+            Instrument::Window if work.payload_bytes >= LARGE_BYTES => {
+                Self::window(CPU_PER_GB, MACHINE_PER_GB)
+            }
+            Instrument::Window => Self::window(CPU_PER_REQUEST, MACHINE_PER_REQUEST),
         }
-        row(text, one, cpu, machine);
+    }
+
+    fn window(cpu: Figure, machine: Figure) -> Self {
+        let heads = format!(
+            "{} ours | theirs | ratio [interval] | {} ratio | {} ratio | {} ours | theirs | \
+             {} ours | theirs",
+            cpu.name, RUSAGE_PER_REQUEST.name, machine.name, RATE.name, PEAK.name,
+        );
+        let cells = move |one: &Comparison| {
+            vec![
+                range(&one.ours.spread(cpu)),
+                range(&one.other.spread(cpu)),
+                estimate(&one.ratio(cpu)),
+                estimate(&one.ratio(RUSAGE_PER_REQUEST)),
+                estimate(&one.ratio(machine)),
+                medians(one, RATE),
+                medians(one, PEAK),
+            ]
+        };
+        Self {
+            heads,
+            cells: Box::new(cells),
+        }
+    }
+
+    fn difference() -> Self {
+        let figures = [USER_PER_GB, SYSTEM_PER_GB, MACHINE_PER_GB, GB_RATE, PEAK];
+        let heads = figures.map(|figure| format!("{} ours | theirs", figure.name));
+        let heads = format!(
+            "{} ours | theirs | ratio [interval] | {} | {} ratio",
+            CPU_PER_GB.name,
+            heads.join(" | "),
+            MACHINE_PER_GB.name,
+        );
+        let cells = move |one: &Comparison| {
+            let mut cells = vec![
+                range(&one.ours.spread(CPU_PER_GB)),
+                range(&one.other.spread(CPU_PER_GB)),
+                estimate(&one.ratio(CPU_PER_GB)),
+            ];
+            cells.extend(figures.map(|figure| medians(one, figure)));
+            cells.push(estimate(&one.ratio(MACHINE_PER_GB)));
+            cells
+        };
+        Self {
+            heads,
+            cells: Box::new(cells),
+        }
     }
 }
 
-fn row(text: &mut String, one: &Comparison, cpu: Figure, machine: Figure) {
-    let ratio = |figure: Figure| estimate(&one.ratio(figure));
-    let median = |figure: Figure| {
-        let (ours, other) = (one.ours.spread(figure), one.other.spread(figure));
-        format!("{} | {}", number(ours.median), number(other.median))
-    };
+fn comparisons(text: &mut String, all: &[Comparison]) {
+    let mut last = "";
+    for one in all {
+        let layout = Layout::of(one);
+        if one.ours.work.name != last {
+            last = &one.ours.work.name;
+            let columns = layout.heads.matches(" | ").count() + 1;
+            let _ = writeln!(
+                text,
+                "\n**{last}**\n\n| peer | {} | |\n| --- |{} --- |",
+                layout.heads,
+                " --: |".repeat(columns),
+            );
+        }
+        row(text, one, &layout);
+    }
+}
+
+fn row(text: &mut String, one: &Comparison, layout: &Layout) {
     let mut notes: Vec<String> = Vec::new();
     for (whose, column) in [("ours", &one.ours), (one.other.peer, &one.other)] {
         for note in column.runs.iter().flat_map(|run| &run.notes) {
@@ -163,18 +226,13 @@ fn row(text: &mut String, one: &Comparison, cpu: Figure, machine: Figure) {
     } else {
         format!("{} {}", one.other.peer, one.other.work.name)
     };
-    let _ = writeln!(
-        text,
-        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} |",
-        range(&one.ours.spread(cpu)),
-        range(&one.other.spread(cpu)),
-        ratio(cpu),
-        ratio(RUSAGE_PER_REQUEST),
-        ratio(machine),
-        median(RATE),
-        median(PEAK),
-        notes.join("; "),
-    );
+    let cells = (layout.cells)(one).join(" | ");
+    let _ = writeln!(text, "| {name} | {cells} | {} |", notes.join("; "));
+}
+
+fn medians(one: &Comparison, figure: Figure) -> String {
+    let (ours, other) = (one.ours.spread(figure), one.other.spread(figure));
+    format!("{} | {}", number(ours.median), number(other.median))
 }
 
 fn range(spread: &Spread) -> String {

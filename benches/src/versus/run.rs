@@ -14,6 +14,7 @@ use super::child::{Running, astray, peak_mb};
 use super::lane::Lane;
 use super::machine::busy_s;
 use super::model::{Job, Peer, Served, Target, Work};
+use crate::stop;
 use crate::sys::{self, Usage};
 
 /// How long a preparation may take.
@@ -26,6 +27,9 @@ pub(crate) struct Timing {
     pub(crate) warmup_s: f64,
     /// The window, s.
     pub(crate) measure_s: f64,
+    /// A long run of a generator that takes seconds to be as fast as it gets, s, where the
+    /// difference of two runs is taken.
+    pub(crate) slow_s: f64,
 }
 
 impl Timing {
@@ -55,6 +59,10 @@ pub(crate) struct Run {
     pub(crate) cpu_us_per_request: f64,
     /// CPU time of the generator per 10^9 payload bytes, s.
     pub(crate) cpu_s_per_gb: f64,
+    /// Of that, in user mode; unknown of a window.
+    pub(crate) user_s_per_gb: f64,
+    /// 10^9 payload bytes per second.
+    pub(crate) gb_per_s: f64,
     /// CPU time of the whole machine per request, µs.
     pub(crate) machine_us_per_request: f64,
     /// CPU time of the whole machine per 10^9 payload bytes, s.
@@ -71,7 +79,7 @@ pub(crate) struct Run {
     pub(crate) said_requests: u64,
     /// Bytes as it said; some count heads, some do not.
     pub(crate) said_bytes: u64,
-    /// Requests of the whole run as the target counted.
+    /// Requests of the whole run as the target counted; 0 where it does not.
     pub(crate) served_requests: u64,
     /// Reasons to look twice.
     pub(crate) notes: Vec<String>,
@@ -115,18 +123,20 @@ pub(crate) fn run(
     target: &mut dyn Target,
     lane: &Lane,
 ) -> Result<Run, String> {
+    stop::check()?;
     let dir = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
+    target.ready(work)?;
     let resource = target.resource(work);
     let job = Job {
         work,
         rate_per_s,
         seconds: timing.job_s(work),
+        long: None,
         address: target.address(),
         resource: &resource,
         dir: dir.path(),
     };
     let command = peer.command(&job)?;
-    target.forget()?;
     prepare(peer, &job, lane)?;
     let before = quiet(target)?;
     let mut running = Running::start(command, work.workers, lane, dir.path(), "run")?;
@@ -162,7 +172,7 @@ pub(crate) fn run(
 }
 
 /// Runs what must be there before, to its end.
-fn prepare(peer: &dyn Peer, job: &Job<'_>, lane: &Lane) -> Result<(), String> {
+pub(crate) fn prepare(peer: &dyn Peer, job: &Job<'_>, lane: &Lane) -> Result<(), String> {
     let Some(command) = peer.prepare(job)? else {
         return Ok(());
     };
@@ -190,7 +200,7 @@ fn quiet(target: &mut dyn Target) -> Result<Served, String> {
             let open = served.connections;
             return Err(format!("{open} connections of the run before stay open"));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        stop::sleep(Duration::from_millis(20))?;
     }
 }
 
@@ -211,7 +221,7 @@ fn measure(
     let start = Instant::now();
     let seconds = |s: f64| Duration::from_secs_f64(s);
     let mut notes = Vec::new();
-    std::thread::sleep(seconds(timing.warmup_s));
+    stop::sleep(seconds(timing.warmup_s))?;
     loop {
         let open = target.served()?.connections;
         if open >= u64::from(work.connections) {
@@ -222,10 +232,10 @@ fn measure(
             notes.push(format!("{open} of {wanted} connections after the warm-up"));
             break;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        stop::sleep(Duration::from_millis(50))?;
     }
     let begin = Sample::take(running, target)?;
-    std::thread::sleep(seconds(timing.measure_s));
+    stop::sleep(seconds(timing.measure_s))?;
     // Before the question to the target, during which the run may end.
     let peak_mb = peak_mb(running.pid()).ok_or("ended before the window did")?;
     let outside = astray(running.pid(), cpus);
@@ -253,6 +263,8 @@ impl Window {
             requests_per_s: requests / window_s,
             cpu_us_per_request: cpu_s * 1e6 / requests,
             cpu_s_per_gb: cpu_s / gb,
+            user_s_per_gb: f64::NAN,
+            gb_per_s: gb / window_s,
             machine_us_per_request: machine_s * 1e6 / requests,
             machine_s_per_gb: machine_s / gb,
             cpu_cores: cpu_s / window_s,
@@ -281,7 +293,7 @@ impl Run {
 
 impl Run {
     /// What a wait status other than 0 means, with the findings that led to it.
-    fn ending(&self, status: i32) -> String {
+    pub(crate) fn ending(&self, status: i32) -> String {
         if status & 0x7f != 0 {
             return format!("ended by signal {}", status & 0x7f);
         }

@@ -12,7 +12,7 @@ use super::client::Shared;
 use super::conn::{Conn, State};
 use super::deal::Dealt;
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
-use super::release::Releases;
+use super::release::{Releases, Strays};
 use crate::buffer::Outbox;
 use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
 use crate::protocol::{Outcome, Tables, Tally};
@@ -68,6 +68,9 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) endpoints: Vec<EndpointCounts>,
     pub(super) counts: ConnectionCounts,
     pub(super) releases: Releases,
+    pub(super) strays: Strays,
+    /// How many there are.
+    pub(super) workers: usize,
     pub(super) timers: BinaryHeap<Reverse<(Tick, Slot)>>,
     /// Connections that wait for their turn to connect, and how many are under way.
     pub(super) to_connect: VecDeque<Slot>,
@@ -75,8 +78,6 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) untried: usize,
     /// Connections that are ready.
     pub(super) alive: u64,
-    /// When the last one was.
-    pub(super) last_alive: Tick,
     pub(super) buffer: Vec<u8>,
     pub(super) outbox: Outbox,
     pub(super) tally: Tally,
@@ -98,6 +99,11 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) number: u64,
     /// Claimed and not sent yet.
     pub(super) credit: u64,
+    /// The block that is of.
+    pub(super) claimed: u64,
+    /// Since when it has nothing to send, while the others have; and when it looks after them.
+    pub(super) waiting_since: Tick,
+    look_again: Tick,
     /// Nothing is left to send.
     pub(super) spent: bool,
     pub(super) woke: Tick,
@@ -106,7 +112,7 @@ pub struct Worker<W: Workload, D: Driver> {
     /// The stop from outside was seen.
     stopped: bool,
     cpu_begin: Option<(Option<CpuUsed>, u64)>,
-    end: WorkerEnd,
+    pub(super) end: WorkerEnd,
 }
 
 impl<W: Workload, D: Driver> Worker<W, D> {
@@ -140,11 +146,8 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             connections: slots as u32,
             ..WorkerEnd::default()
         };
-        let is_error = tables
-            .statuses
-            .iter()
-            .map(|s| s.outcome == Outcome::Error)
-            .collect();
+        let statuses = tables.statuses.iter();
+        let is_error = statuses.map(|s| s.outcome == Outcome::Error).collect();
         let releases = Releases::new(&options, &routes, &dealt, workers);
         Self {
             driver,
@@ -159,12 +162,13 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             endpoints: Vec::new(),
             counts: ConnectionCounts::default(),
             releases,
+            strays: Strays::default(),
+            workers,
             timers: BinaryHeap::new(),
             to_connect: VecDeque::new(),
             connecting: 0,
             untried: if state == State::Cold { 0 } else { slots },
             alive: 0,
-            last_alive: Tick(0),
             buffer: vec![0; BUFFER_BYTES],
             outbox: Outbox::default(),
             tally: Tally::default(),
@@ -179,6 +183,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             tcp: Vec::new(),
             number: 0,
             credit: 0,
+            claimed: 0,
+            waiting_since: Tick::NEVER,
+            look_again: Tick::NEVER,
             spent: false,
             woke: Tick(0),
             sweep_at: Tick(0),
@@ -240,7 +247,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 if self.cpu_begin.is_none() {
                     until = until.min(self.window.begin.max(self.window.epoch));
                 }
-                until = until.min(self.window.end);
+                until = until.min(self.window.end).min(self.look_again);
                 (due, precise) = self.next_due();
             }
             Stage::Drain | Stage::Over => until = until.min(self.drain_until),
@@ -274,7 +281,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
             Stage::Gate => self.look_at_gate(now),
             Stage::Run => self.look_while_running(now),
-            Stage::Drain if self.in_flight == 0 || now >= self.drain_until => {
+            Stage::Drain if self.is_drained() || now >= self.drain_until => {
                 self.stage = Stage::Over;
             }
             _ => {}
@@ -305,7 +312,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             self.stage = Stage::Over;
             return;
         }
-        self.last_alive = now;
+        self.begin_pulse(now);
         self.stage = Stage::Run;
         self.plan_releases(epoch);
         if now >= epoch {
@@ -324,31 +331,20 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             self.begin_drain(now);
             return;
         }
+        if self.shared.adrift.any() {
+            self.take_over(now);
+        }
         self.release(now);
         self.spent |= self.nothing_left();
         if self.spent && self.in_flight == self.following() && self.owed == 0 {
             self.begin_drain(now);
-        } else if self.options.stop.duration().is_none() {
-            self.give_up_if_dead(now);
         }
+        self.look_again = self.ask_others_at(now);
     }
 
     /// Whether everything that may be sent was.
     pub(super) fn nothing_left(&self) -> bool {
-        self.spent || (self.credit == 0 && self.shared.budget.is_spent())
-    }
-
-    /// A run by count would never end while nothing answers.
-    fn give_up_if_dead(&mut self, now: Tick) {
-        // With a connection for each request nothing is alive between two of them, and where
-        // nothing answers it is requests that fail: the count is reached all the same.
-        let cold = self.per_connection == Some(1);
-        if cold || self.alive > 0 || self.in_flight > 0 || self.conns.is_empty() {
-            self.last_alive = now;
-        } else if now.since(self.last_alive) > nanos(self.options.connect_timeout) {
-            self.end.gave_up = true;
-            self.shared.stop.raise(now);
-        }
+        self.spent || (self.credit == 0 && self.shared.budget.is_over())
     }
 
     /// Connections are tried in turn, and a run must begin some day: with none there after as long
@@ -376,13 +372,21 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     fn begin_drain(&mut self, now: Tick) {
         self.end_cpu();
+        self.end.drained_at = Some(now);
+        if self.conns.iter().any(|conn| !conn.paced) {
+            self.recorder.drain(now);
+        }
         self.stage = Stage::Drain;
         self.drain_until = now + self.options.drain;
         self.counts.alive_at_end = self.alive;
         self.workload.draining();
-        if self.in_flight == 0 {
+        if self.is_drained() {
             self.stage = Stage::Over;
         }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.in_flight == 0 && !self.followers_go_on()
     }
 
     fn end_cpu(&mut self) {
@@ -406,6 +410,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         self.driver.sweep();
         for slot in 0..self.conns.len() {
             self.check_timeout(slot, now);
+        }
+        let endless = self.options.stop.duration().is_none();
+        if endless && self.stage == Stage::Run && now >= self.window.epoch {
+            self.take_pulse(now);
         }
     }
 
@@ -460,9 +468,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
         }
         if !self.spent {
+            self.hand_back();
             let budget = &self.shared.budget;
-            budget.give_back(self.credit);
-            self.releases.unsent(self.window.end, |due| {
+            self.strays.add(self.shared.adrift.take());
+            let (releases, strays) = (&mut self.releases, &mut self.strays);
+            releases.unsent(strays, self.window.end, |due| {
                 let due = due.up_to(budget.write_off(due.count));
                 self.recorder.unsent_evenly(&due, now);
             });

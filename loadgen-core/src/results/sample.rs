@@ -228,6 +228,7 @@ fn route() -> Route {
         name: "target".to_owned(),
         endpoints: vec![endpoint()],
         weight: 1,
+        rate_weight: 1,
         paced: true,
     }
 }
@@ -261,6 +262,7 @@ fn worker_end((worker, completed): (usize, u64)) -> WorkerEnd {
         },
         waiting: "virtual",
         driver: DriverStats::default(),
+        drained_at: None,
         cpu_used: Some(CpuUsed {
             user_ns: 30 * MS,
             system_ns: (80 + 20 * worker as u64) * MS,

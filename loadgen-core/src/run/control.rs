@@ -11,14 +11,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Options, Snapshot};
-use crate::engine::{Client, Dealt, EngineOptions, Gate, Seat, Shared, WorkerEnd, deal, shares};
+use crate::engine::{Client, Dealt, EngineOptions, Seat, Shared, WorkerEnd, deal, shares};
 use crate::host::{self, Allowed, CpuSample};
 use crate::pace::Pacing;
-use crate::record::{Aggregate, Exchange, Recorder, Window};
+use crate::record::{Aggregate, Recorder, Window};
 use crate::results::{
     Caption, CpuRow, Document, Interval, Machine, Outcome, RunStatus, assemble, interval,
 };
-use crate::stop::{Budget, Stop, StopFlag};
+use crate::stop::Stop;
 use crate::time::{Clock, Tick, nanos};
 use crate::workload::Route;
 
@@ -94,12 +94,7 @@ impl Control {
         engine.sockets.arrange();
         let workers = cpus.len();
         let requests = engine.stop.requests();
-        let shared = Arc::new(Shared {
-            stop: StopFlag::default(),
-            budget: Budget::new(requests, workers),
-            gate: Gate::new(workers),
-            exchange: Arc::new(Exchange::default()),
-        });
+        let shared = Arc::new(Shared::new(requests, workers));
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -302,7 +297,10 @@ impl Control {
     fn outcome(self, ends: Vec<WorkerEnd>, refusals: Vec<String>, over: Tick) -> Outcome {
         let mut window = self.window();
         if window.end == Tick::NEVER {
-            window.end = self.sum.last_end.max(window.begin);
+            // Those who listen to the others go on behind it.
+            let drained: Option<Vec<Tick>> = ends.iter().map(|end| end.drained_at).collect();
+            let last = drained.and_then(|all| all.into_iter().max());
+            window.end = last.unwrap_or(self.sum.last_end).max(window.begin);
         }
         // On the sim driver the workers' time is not the control thread's.
         let simulated = self.client.driver() == "sim";
@@ -318,7 +316,7 @@ impl Control {
             .load(std::sync::atomic::Ordering::Acquire);
         let not_reached = matches!(
             self.engine.stop,
-            Stop::Requests(requests) if self.sum.total.sent < requests
+            Stop::Requests(requests) if self.sum.total.sent_paced() < requests
         );
         let cut_short =
             interrupted || not_reached || ends.iter().any(|e| e.gave_up || e.broken.is_some());

@@ -13,8 +13,9 @@ use crate::cluster::Topic;
 use crate::spec::{Depth, Until};
 use crate::walk::Counts;
 
-/// Beyond its log's end a cursor is asked for again so often before it is given up: a leader that has
-/// just changed may be behind. Each time costs an answer of the cluster, 50 ms at least.
+/// A cursor that is beyond its log's end, or that only pieces of a batch come for, is asked for again so
+/// often before it is given up: a leader that has just changed may be behind. Each time costs 50 ms at
+/// least.
 const REFUSALS_MAX: u32 = 40;
 /// Offsets below the end that so many fetches in a row brought nothing for are passed over: what was
 /// there is compacted away, and nothing behind it will ever come. Many, for a broker that reads from
@@ -33,7 +34,7 @@ struct Cursor {
     known_end: AtomicI64,
     /// How often it went through the whole range.
     rounds: AtomicU64,
-    /// Times in a row that it was beyond the log's end.
+    /// Times in a row that nothing could come for it.
     refusals: AtomicU32,
     /// Times in a row that nothing came from below the log's end.
     barren: AtomicU32,
@@ -180,10 +181,26 @@ impl Cursors {
         self.over() >= self.cursors.len() || self.records.load(Ordering::Relaxed) >= self.wanted
     }
 
+    /// Where reading of a partition begins and ends, by its position.
+    #[must_use]
+    pub fn range(&self, partition: usize) -> (i64, i64) {
+        (self.starts[partition], self.ends[partition])
+    }
+
     /// How many cursors are over: while that and [`Topic::moves`] are as before, shares are too.
     #[must_use]
     pub fn over(&self) -> usize {
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything of a partition below `offset` was read, or will never be.
+    #[must_use]
+    pub fn reached(&self, partition: usize, offset: i64) -> bool {
+        let of_it = self.cursors.iter().filter(|c| c.partition == partition);
+        let mut short = of_it.filter(|cursor| {
+            !cursor.over.load(Ordering::Relaxed) && cursor.next.load(Ordering::Relaxed) < offset
+        });
+        short.next().is_none()
     }
 
     /// How many cursors one of `slots` fetches at `route` should read at: a fair part of those whose
@@ -362,9 +379,10 @@ impl Cursors {
         to.saturating_sub(claim.offset).max(0).unsigned_abs()
     }
 
-    /// There is no such offset, and the log does not begin behind it. Whether that was so often
-    /// enough to believe it; otherwise it may be asked for again, as after [`Self::hold`].
-    pub fn beyond_end(&self, claim: &Claim, until: Tick) -> bool {
+    /// Nothing can come for it: there is no such offset, and the log does not begin behind it; or no
+    /// reply has room for the batch. Whether that was so often enough to believe it; otherwise it may be
+    /// asked for again, as after [`Self::hold`].
+    pub fn hopeless(&self, claim: &Claim, until: Tick) -> bool {
         let refusals = &self.cursors[claim.cursor].refusals;
         if refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
             self.give_up(claim);

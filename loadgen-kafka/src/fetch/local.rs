@@ -35,6 +35,7 @@ struct Sums {
     batches: u64,
     batch_bytes: u64,
     partial_bytes: u64,
+    cut_off: u64,
     aborted_records: u64,
     control_batches: u64,
     missing_offsets: u64,
@@ -47,6 +48,8 @@ struct Sums {
     jumps: u64,
     jumped_offsets: u64,
     given_up: u64,
+    records: u64,
+    stamped_records: u64,
 }
 
 impl Local {
@@ -113,6 +116,7 @@ impl Local {
     pub fn counted(&self, bytes: u32, counts: &Counts) {
         self.sum(|s| {
             s.records_bytes += u64::from(bytes);
+            s.records += counts.records;
             s.batches += counts.batches;
             s.batch_bytes += counts.batch_bytes;
             s.partial_bytes += counts.partial_bytes;
@@ -122,6 +126,11 @@ impl Local {
             s.inexact_records += counts.inexact_records;
             s.empty_partitions += u64::from(bytes == 0);
         });
+    }
+
+    /// So many records had a stamp of this run.
+    pub fn stamped(&self, records: u64) {
+        self.sum(|s| s.stamped_records += records);
     }
 
     /// The broker wanted nothing for so long.
@@ -145,6 +154,12 @@ impl Local {
     #[cold]
     pub fn unread(&self, offsets: u64) {
         self.sum(|s| s.unread_offsets += offsets);
+    }
+
+    /// A piece of a batch was all that came of a partition.
+    #[cold]
+    pub fn cut_off(&self) {
+        self.sum(|s| s.cut_off += 1);
     }
 
     /// A partition cannot be read any more.
@@ -171,6 +186,7 @@ impl Local {
             "batches": s.batches,
             "batch_bytes": s.batch_bytes,
             "partial_bytes": s.partial_bytes,
+            "cut_off": s.cut_off,
             "empty_partitions": s.empty_partitions,
             "aborted_records": s.aborted_records,
             "control_batches": s.control_batches,
@@ -182,13 +198,15 @@ impl Local {
             "jumped_offsets": s.jumped_offsets,
             "unread_offsets": s.unread_offsets,
             "given_up": s.given_up,
+            "records": s.records,
+            "stamped_records": s.stamped_records,
             "errors": rows.collect::<Value>(),
         })
     }
 }
 
 /// Code, weight, the count it looks at, unit, hint.
-const FINDINGS: [(&str, &str, &str, &str, &str); 7] = [
+const FINDINGS: [(&str, &str, &str, &str, &str); 8] = [
     (
         "kafka.partition_errors",
         "doubt",
@@ -202,8 +220,17 @@ const FINDINGS: [(&str, &str, &str, &str, &str); 7] = [
         "invalid",
         "given_up",
         "partitions",
-        "reading there ended before the end: the log was cut below the offset to read at, or the broker \
-         does not let us read; protocol_details.consume.errors has its codes",
+        "reading there ended before the end: the log was cut below the offset to read at, or a batch is \
+         too large for a reply, or the broker does not let us read; protocol_details.consume.errors has \
+         its codes",
+    ),
+    (
+        "kafka.cut_off",
+        "doubt",
+        "cut_off",
+        "partitions",
+        "the broker sent the beginning of a batch and nothing else: a reply may not be as large as the \
+         batch (--fetch-size, --fetch-max-bytes)",
     ),
     (
         "kafka.unread_offsets",
@@ -290,6 +317,7 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         "batches",
         "batch_bytes",
         "partial_bytes",
+        "cut_off",
         "empty_partitions",
         "aborted_records",
         "control_batches",
@@ -303,6 +331,11 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         "given_up",
     ] {
         all.insert(name.into(), json!(count(name)));
+    }
+    if rules.mark.is_some() {
+        for name in ["records", "stamped_records"] {
+            all.insert(name.into(), json!(count(name)));
+        }
     }
     all.insert("leader_moves".into(), json!(rules.topic.moves()));
     all.insert("errors".into(), json!(error_rows));

@@ -80,6 +80,7 @@ impl FetchSession {
         let seen = &self.state.seen;
         let answered = |at: usize| seen.get(at) == Some(&true);
         self.local.over(self.state.place, answered);
+        self.local.stamped(self.state.origins.len() as u64);
         for origin in self.state.origins.drain(..) {
             tally.origin(origin);
         }
@@ -189,6 +190,15 @@ fn came(local: &Local, answered: &Answered, barren: bool, sum: &mut Sum) {
     } else {
         local.counted(answered.bytes, counts);
     }
+    // Brokers since KIP-74 send the first batch whole, whatever its size; not everything that speaks
+    // Fetch does, and the same piece would come for ever.
+    if counts.batches == 0 && counts.partial_bytes > 0 {
+        local.cut_off();
+        if rules.cursors.hopeless(&answered.claim, again_at(local)) {
+            local.gave_up();
+        }
+        return;
+    }
     let came = Came {
         counts,
         bytes: answered.bytes,
@@ -250,7 +260,7 @@ fn out_of_range(local: &Local, answered: &Answered) {
             rules.cursors.give_up(claim);
         }
         Some(_) => {
-            if rules.cursors.beyond_end(claim, again_at(local)) {
+            if rules.cursors.hopeless(claim, again_at(local)) {
                 local.gave_up();
             } else {
                 rules.topic.want_starts();

@@ -209,7 +209,7 @@ fn an_offset_beyond_the_end_is_given_up_after_a_while() {
     while let Some(claim) = claim(&cursors) {
         assert_eq!(claim.offset, 5);
         times += 1;
-        assert_eq!(cursors.beyond_end(&claim, Tick(9)), cursors.is_over());
+        assert_eq!(cursors.hopeless(&claim, Tick(9)), cursors.is_over());
     }
     assert_eq!(times, 40);
     assert!(cursors.is_over());

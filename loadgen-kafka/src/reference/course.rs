@@ -14,8 +14,10 @@ use loadgen_core::workload::{Route, RouteId};
 use serde_json::Value;
 
 use super::context::Context;
+use super::fault::Kind;
 use super::settings::STATISTICS_MS;
 use super::threads;
+use crate::wire::Wrong;
 
 /// How often a worker that waits for the others asks whether they are there.
 const GATE_POLL: Duration = Duration::from_micros(500);
@@ -90,6 +92,18 @@ impl Work {
         let now = self.now();
         let detail = || reason.escape_debug().to_string();
         self.recorder.error(phase, cause, now, detail);
+    }
+
+    /// No instance could be made to work: no connection is there.
+    #[cold]
+    pub(super) fn refused_to_connect(&mut self, kind: Kind, reason: &str) {
+        match kind {
+            Kind::Lost(phase, cause) => self.error(phase, cause, reason),
+            // The cluster answered, and says that it will not.
+            Kind::Answer(_) => {
+                self.error(Phase::Handshake, Cause::Protocol(Wrong::HandshakeRefused as u8), reason);
+            }
+        }
     }
 
     fn wire(&mut self, context: &Context, at: Tick) {

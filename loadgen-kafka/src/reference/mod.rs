@@ -11,17 +11,13 @@ mod consume;
 mod context;
 mod course;
 mod fault;
-mod produce;
 mod records;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod threads;
 
 use loadgen_core::engine::EngineOptions;
 
 pub use consume::LibrdkafkaConsumer;
-pub use produce::LibrdkafkaProducer;
 
 /// What neither direction can do; one sentence that names the flag.
 fn refuses(options: &EngineOptions) -> Option<String> {

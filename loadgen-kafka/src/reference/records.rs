@@ -114,11 +114,10 @@ impl Batches {
                     continue;
                 };
                 // Most runs have one for all partitions.
-                let same = |known: &Option<(&Template, usize)>| {
-                    known.filter(|(other, _)| std::ptr::eq(*other, template))
-                };
-                let at = match known.iter().find_map(same) {
-                    Some((_, at)) => at,
+                let mut known_ones = known.iter().flatten();
+                let same = known_ones.find(|(other, _)| std::ptr::eq(*other, template));
+                let at = match same {
+                    Some((_, at)) => *at,
                     None => {
                         let batch = Batch::of(template);
                         all.push(batch.ok_or("a batch for --client librdkafka has no records")?);

@@ -98,6 +98,7 @@ pub(crate) fn plan(setup: &Setup) -> ConsumePlan {
         name: broker.name.clone(),
         endpoints: vec![Endpoint::Unix(broker.name.clone().into())],
         weight: 1,
+        rate_weight: 1,
         paced: true,
     };
     let partitions: Vec<_> = setup
@@ -140,7 +141,7 @@ pub(crate) struct Connection {
 }
 
 pub(crate) fn connection(setup: &Setup) -> Connection {
-    let rules = Arc::new(plan(setup).rules(false));
+    let rules = Arc::new(plan(setup).rules(None));
     let mut workload = FetchWorkload::new(Local::shared(Arc::clone(&rules)));
     let mut session = workload.open(0, 0);
     let mut out = Outbox::default();

@@ -7,8 +7,7 @@ mod peers;
 use std::path::Path;
 
 use super::compare::Bench;
-use super::lane::Lane;
-use super::model::{Load, Peer, Protocol, Target, Work};
+use super::model::{Load, Peer, Protocol, Setup, Target, Work};
 use super::render::Series;
 
 /// 1 KB of the tables.
@@ -69,8 +68,8 @@ impl Protocol for Http {
         goals::measure(bench, ours, series);
     }
 
-    fn start(&self, lane: &Lane, _program: &Path) -> Result<Box<dyn Target>, String> {
-        Ok(Box::new(nginx::Nginx::start(lane)?))
+    fn start(&self, setup: &Setup<'_>) -> Result<Box<dyn Target>, String> {
+        Ok(Box::new(nginx::Nginx::start(setup.lane)?))
     }
 }
 

@@ -4,7 +4,7 @@
 //! namespace hides.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::super::lane::Lane;
+use super::super::lane::{Lane, free_address};
 use super::super::model::{Served, Target, Work, number_after, on_path};
 use super::{KB, MB};
 use crate::sys;
@@ -33,13 +33,7 @@ impl Nginx {
     pub(crate) fn start(lane: &Lane) -> Result<Self, String> {
         let program = on_path("nginx")?;
         let dir = prepare().map_err(|error| format!("nginx's files: {error}"))?;
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| format!("no free port: {error}"))?
-            .port();
-        let address = format!("{}:{port}", lane.address)
-            .parse()
-            .map_err(|error| format!("{}: {error}", lane.address))?;
+        let address = free_address(lane)?;
         let conf = dir.path().join("nginx.conf");
         std::fs::write(&conf, config(&address)).map_err(|error| format!("nginx.conf: {error}"))?;
         let mut command = Command::new(&program);

@@ -11,8 +11,7 @@ mod server;
 use std::path::Path;
 
 use super::compare::Bench;
-use super::lane::Lane;
-use super::model::{Load, Peer, Protocol, Target, Work};
+use super::model::{Load, Peer, Protocol, Setup, Target, Work};
 use super::render::Series;
 
 /// Bytes of a key.
@@ -64,8 +63,8 @@ impl Protocol for Memcache {
         goals::measure(bench, ours, series);
     }
 
-    fn start(&self, lane: &Lane, _program: &Path) -> Result<Box<dyn Target>, String> {
-        Ok(Box::new(server::Server::memcached(lane)?))
+    fn start(&self, setup: &Setup<'_>) -> Result<Box<dyn Target>, String> {
+        Ok(Box::new(server::Server::memcached(setup.lane)?))
     }
 }
 

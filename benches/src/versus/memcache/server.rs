@@ -4,7 +4,7 @@
 //! pair nobody else reaches them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +14,8 @@ use loadgen_core::workload::Endpoint;
 use loadgen_memcache::stats::ServerStats;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::super::lane::Lane;
-use super::super::model::{Served, Target, on_path};
+use super::super::lane::{Lane, free_address, inside};
+use super::super::model::{Served, Target, Work, on_path};
 use crate::sys;
 
 /// Memory for items, MiB: what a run of memaslap sets stays there.
@@ -76,8 +76,7 @@ impl Server {
         address: SocketAddr,
         lane: &Lane,
     ) -> Result<Self, String> {
-        let namespace = lane.client_namespace().map(|fd| fd.try_clone_to_owned());
-        let namespace = namespace.transpose().map_err(|e| format!("{name}: {e}"))?;
+        let namespace = lane.own_client_namespace()?;
         command.stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         sys::place(&mut command, lane.target_cpus(), lane.target_namespace());
@@ -104,17 +103,7 @@ impl Server {
 
     /// Runs `ask` where the generators are.
     fn there<T: Send>(&self, ask: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
-        let Some(namespace) = &self.namespace else {
-            return ask();
-        };
-        let inside = || {
-            sys::enter(namespace).map_err(|error| format!("namespace: {error}"))?;
-            ask()
-        };
-        std::thread::scope(|scope| {
-            let asked = scope.spawn(inside).join();
-            asked.map_err(|_| "the thread that asks ended".to_owned())?
-        })
+        inside(self.namespace.as_ref(), ask)
     }
 
     fn stats(&self) -> Result<ServerStats, String> {
@@ -132,7 +121,7 @@ impl Target for Server {
         self.address
     }
 
-    fn forget(&mut self) -> Result<(), String> {
+    fn ready(&mut self, _work: &Work) -> Result<(), String> {
         let flushed = self.there(|| {
             let flush = || -> std::io::Result<[u8; 24]> {
                 let mut socket = TcpStream::connect_timeout(&self.address, PATIENCE)?;
@@ -173,18 +162,6 @@ impl Drop for Server {
 fn count(stats: &ServerStats, name: &str) -> Result<u64, String> {
     let found = stats.count(name);
     found.ok_or_else(|| format!("its stats have no number {name}"))
-}
-
-/// A free port, looked for here: in a fresh namespace every port is free.
-fn free_address(lane: &Lane) -> Result<SocketAddr, String> {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map_err(|error| format!("no free port: {error}"))?
-        .port();
-    let address = format!("{}:{port}", lane.address);
-    address
-        .parse()
-        .map_err(|error| format!("{address}: {error}"))
 }
 
 /// `memcached 1.6.18`, as it says itself.
