@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::gate::Gate;
 use super::options::{EngineOptions, Seat, WorkerEnd};
+use super::pulse::Pulse;
 use super::release::Adrift;
 use super::worker::Worker;
 use crate::driver::Driver;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub exchange: Arc<Exchange>,
     /// What was due where nothing is asked any more.
     pub adrift: Adrift,
+    /// When the run was last seen to live.
+    pub pulse: Pulse,
 }
 
 impl Shared {
@@ -42,6 +45,7 @@ impl Shared {
             gate: Gate::new(workers),
             exchange: Arc::new(Exchange::default()),
             adrift: Adrift::default(),
+            pulse: Pulse::default(),
         }
     }
 }

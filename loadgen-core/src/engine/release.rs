@@ -349,6 +349,19 @@ impl Releases {
         left
     }
 
+    /// Whether a request is due later, by time alone.
+    pub(super) fn will_be_due(&self, strays: &Strays, now: Tick) -> bool {
+        let later = |release: &Option<Release>| {
+            let head = release.as_ref().map(|release| release.head(strays));
+            head.is_some_and(|head| head > now && head != Tick::NEVER)
+        };
+        match self {
+            Self::Closed { .. } => false,
+            Self::Pool { routes, .. } => routes.iter().any(later),
+            Self::Pinned { slots, .. } => slots.iter().any(later),
+        }
+    }
+
     /// Whether any route or connection of this worker has a share of the rate.
     pub(super) fn carry(&self) -> bool {
         let carries = |release: &Option<Release>| {

@@ -366,32 +366,41 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     #[inline]
     fn ask(&mut self, slot: Slot) -> Asked<Request<W>> {
-        if self.credit == 0 {
-            self.credit = if self.spent {
-                0
+        if self.hand.credit == 0 && !self.claim() {
+            return if self.spent {
+                Asked::Nothing
             } else {
-                self.shared.budget.claim()
+                Asked::Idle
             };
-            if self.credit == 0 {
-                self.spent = true;
-                return Asked::Nothing;
-            }
         }
         let dealt = self.conns[slot].dealt;
         match self.workload.next(dealt.route, dealt.number, self.number) {
             Next::Ready(request) => {
-                self.credit -= 1;
+                self.hand.credit -= 1;
                 self.number += 1;
+                if self.hand.credit == 0 {
+                    self.hand_back();
+                }
                 Asked::Request(request)
             }
             Next::Idle => Asked::Idle,
             Next::Done => {
-                self.shared.budget.give_back(self.credit);
-                self.credit = 0;
+                self.hand_back();
                 self.spent = true;
                 Asked::Nothing
             }
         }
+    }
+
+    /// Claims requests; whether there were any. What others have claimed may come back.
+    fn claim(&mut self) -> bool {
+        let budget = &self.shared.budget;
+        if !self.spent {
+            self.hand.credit = budget.claim();
+            self.hand.claimed = self.hand.credit;
+            self.spent = self.hand.credit == 0 && budget.is_over();
+        }
+        self.hand.credit > 0
     }
 
     /// Puts a request on `slot`; where there is no connection yet, it waits for its own.
