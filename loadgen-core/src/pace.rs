@@ -65,6 +65,8 @@ impl Dispatch {
 pub struct Schedule {
     epoch: Tick,
     head: Tick,
+    /// Nothing is due from here on.
+    until: Tick,
     law: Law,
 }
 
@@ -142,7 +144,7 @@ impl Evenly {
 const DRAWS: u32 = 1_000_000;
 
 /// Which part of a route's arrivals a [`Schedule`] is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// Its number among the parts of the route, from 0.
     pub index: u64,
@@ -177,10 +179,35 @@ impl Schedule {
         let mut schedule = Self {
             epoch,
             head: Tick::NEVER,
+            until: Tick::NEVER,
             law,
         };
         schedule.advance(true);
         schedule
+    }
+
+    /// Leaves out what is due before `at`: somebody else had that. Fixed arrivals stay those of the
+    /// epoch, so that the parts of a route still interleave.
+    pub fn skip_before(&mut self, at: Tick) {
+        if at <= self.head {
+            return;
+        }
+        match &mut self.law {
+            Law::Fixed { .. } => self.take_before(at, |_| ()),
+            // It has no memory.
+            Law::Poisson { sum_ns, .. } => {
+                *sum_ns = at.since(self.epoch) as f64;
+                self.advance(false);
+            }
+        }
+    }
+
+    /// Nothing is due from `at` on: somebody else has that.
+    pub fn end_at(&mut self, at: Tick) {
+        self.until = at;
+        if self.head >= at {
+            self.head = Tick::NEVER;
+        }
     }
 
     /// When the next request that was not taken yet is due.
@@ -203,6 +230,7 @@ impl Schedule {
         if end == Tick::NEVER {
             return;
         }
+        let end = end.min(self.until);
         if matches!(self.law, Law::Poisson { .. }) {
             for _ in 0..DRAWS {
                 if self.head >= end {
@@ -267,7 +295,8 @@ impl Schedule {
                 *sum_ns
             }
         };
-        self.head = self.epoch.after(offset_ns as u64);
+        let at = self.epoch.after(offset_ns as u64);
+        self.head = if at < self.until { at } else { Tick::NEVER };
     }
 }
 
@@ -337,6 +366,33 @@ mod tests {
             bulk.take_before(Tick(end), |_| panic!("nothing is left"));
             bulk.take_before(Tick::NEVER, |_| panic!("nobody knows the end"));
         }
+    }
+
+    #[test]
+    fn what_ends_and_what_goes_on_from_there_are_the_whole() {
+        let at = Tick(10_500);
+        let ticks = |schedule: &mut Schedule| -> Vec<u64> {
+            std::iter::from_fn(|| (schedule.head() < Tick(20_000)).then(|| schedule.take().0))
+                .collect()
+        };
+        let mut all = Schedule::new(Arrival::Fixed, 1e6, whole(0.5), 1, Tick(100));
+        let (mut old, mut new) = (all.clone(), all.clone());
+        old.end_at(at);
+        new.skip_before(at);
+        let mut left = Vec::new();
+        let mut ended = old.clone();
+        ended.take_before(Tick(1_000_000), |due| {
+            left.extend((0..due.count).map(|n| due.at(n).0));
+        });
+        let before = ticks(&mut old);
+        assert_eq!(left, before);
+        assert_eq!(old.head(), Tick::NEVER);
+        assert_eq!([before, ticks(&mut new)].concat(), ticks(&mut all));
+        let mut poisson = Schedule::new(Arrival::Poisson, 1e6, whole(0.0), 1, Tick(100));
+        poisson.skip_before(at);
+        assert!(poisson.head() >= at);
+        poisson.end_at(at);
+        assert_eq!(poisson.head(), Tick::NEVER);
     }
 
     #[test]

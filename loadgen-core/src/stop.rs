@@ -48,8 +48,20 @@ impl Stop {
 /// The requests that may still be sent, shared by all workers.
 #[derive(Debug)]
 pub struct Budget {
+    /// Not claimed.
     remaining: AtomicU64,
+    /// Not claimed, or claimed and not used: what may come back.
+    open: AtomicU64,
     share: u64,
+}
+
+/// Without limit.
+const ENDLESS: u64 = u64::MAX;
+
+fn less(cell: &AtomicU64, count: u64) {
+    let _ = cell.fetch_update(Ordering::AcqRel, Ordering::Acquire, |seen| {
+        (seen != ENDLESS).then(|| seen.saturating_sub(count))
+    });
 }
 
 /// The most a worker claims at a time: small beside any run, large beside the cost of a claim.
@@ -59,20 +71,21 @@ impl Budget {
     /// `requests` for `workers` workers; `None`: without limit.
     #[must_use]
     pub fn new(requests: Option<u64>, workers: usize) -> Self {
-        let remaining = AtomicU64::new(requests.unwrap_or(u64::MAX));
+        let requests = requests.unwrap_or(ENDLESS);
         Self {
-            remaining,
+            remaining: AtomicU64::new(requests),
+            open: AtomicU64::new(requests),
             share: workers.max(1) as u64 * 8,
         }
     }
 
     /// Claims a block. It shrinks as the end comes near, so that no worker is left with a long
-    /// tail while the others are idle. 0: nothing is left.
+    /// tail while the others are idle. 0: nothing is left, though some of it may come back.
     #[must_use]
     pub fn claim(&self) -> u64 {
         let mut seen = self.remaining.load(Ordering::Relaxed);
         loop {
-            if seen == u64::MAX {
+            if seen == ENDLESS {
                 return CLAIM_MAX;
             }
             let block = (seen / self.share).clamp(1, CLAIM_MAX).min(seen);
@@ -98,7 +111,14 @@ impl Budget {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
                 (seen != u64::MAX).then(|| seen - wanted.min(seen))
             });
-        all.map_or(wanted, |seen| wanted.min(seen))
+        let written_off = all.map_or(wanted, |seen| wanted.min(seen));
+        self.used(written_off);
+        written_off
+    }
+
+    /// So many requests of those that were claimed were sent, and will not be given back.
+    pub fn used(&self, count: u64) {
+        less(&self.open, count);
     }
 
     /// Gives back what a worker claimed and could not send.
@@ -114,6 +134,13 @@ impl Budget {
     #[must_use]
     pub fn is_spent(&self) -> bool {
         self.remaining.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether everything was claimed and used: nothing can be given back any more.
+    #[must_use]
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
     }
 
     /// What was never claimed; 0 without a limit.
@@ -176,6 +203,27 @@ mod tests {
         assert_eq!(budget.left(), 3);
         assert_eq!((budget.write_off(2), budget.write_off(9)), (2, 1));
         assert!(budget.is_spent());
+    }
+
+    #[test]
+    fn it_is_over_when_nothing_can_come_back() {
+        let budget = Budget::new(Some(20), 1);
+        let mut claimed = 0;
+        while !budget.is_spent() {
+            claimed += budget.claim();
+        }
+        assert_eq!(claimed, 20);
+        budget.used(15);
+        assert!(!budget.is_over());
+        budget.give_back(5);
+        assert!(!budget.is_spent() && !budget.is_over());
+        assert_eq!(budget.write_off(3), 3);
+        budget.used(budget.claim());
+        budget.used(budget.claim());
+        assert!(budget.is_spent() && budget.is_over());
+        let endless = Budget::new(None, 1);
+        endless.used(endless.claim());
+        assert!(!endless.is_over());
     }
 
     #[test]

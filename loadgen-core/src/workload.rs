@@ -36,8 +36,11 @@ pub struct Route {
     pub name: String,
     /// Its addresses; connections are dealt over them round-robin. Never empty.
     pub endpoints: Vec<Endpoint>,
-    /// Its share of the connections and of the rate, relative to the other routes. At least 1.
+    /// Its share of the connections, relative to the other routes. At least 1.
     pub weight: u32,
+    /// Its share of the rate, relative to the other routes that are paced. 0: nothing can be asked
+    /// there now, and the others carry the whole rate. When all are 0, `weight` counts.
+    pub rate_weight: u32,
     /// Whether the run's pacing is its own too. A route that is not paced works in a closed loop
     /// whatever the run does: its connections ask as soon as they may, like those that only listen to
     /// what others bring about. Its requests take nothing of the number a run is limited to and of
@@ -65,8 +68,10 @@ pub trait Workload {
     /// The protocol state of one connection.
     type Session: Session;
 
-    /// The routes, when they changed since the last call; same length and order as before. A
-    /// connection whose endpoint is gone from its route drains, closes and connects anew.
+    /// The routes, when they changed since the last call; same length, order and `weight` as before.
+    /// A connection whose endpoint is gone from its route drains, closes and connects anew. Where
+    /// the shares of the rate are others, schedules are from now on; what was due on such a route and
+    /// could not be asked there is asked where it can be, as late as it is.
     fn routes_changed(&mut self) -> Option<Vec<Route>> {
         None
     }

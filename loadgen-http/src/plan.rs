@@ -183,6 +183,7 @@ impl HttpPlan {
         let name = url.origin();
         if let Some(at) = self.routes.iter().position(|route| route.name == name) {
             self.routes[at].weight += weight;
+            self.routes[at].rate_weight += weight;
             return Ok(at);
         }
         let (endpoints, without_route) = reach(endpoints()?);
@@ -195,6 +196,7 @@ impl HttpPlan {
             name,
             endpoints,
             weight,
+            rate_weight: weight,
             paced: true,
         });
         Ok(self.routes.len() - 1)

@@ -17,12 +17,21 @@ pub struct Broker {
 
 const NOBODY: u32 = u32::MAX;
 
+const fn known(route: u32) -> Option<usize> {
+    match route {
+        NOBODY => None,
+        route => Some(route as usize),
+    }
+}
+
 /// A partition of the topic.
 #[derive(Debug)]
 pub struct Partition {
     /// Kafka's number of it.
     pub index: i32,
     leader: AtomicU32,
+    /// Who led it last.
+    last: AtomicU32,
     epoch: AtomicI32,
     /// Where its log begins, as the cluster said last; taken once.
     start: AtomicI64,
@@ -60,6 +69,7 @@ impl Topic {
                 .map(|(index, _)| Partition {
                     index: *index,
                     leader: AtomicU32::new(NOBODY),
+                    last: AtomicU32::new(NOBODY),
                     epoch: AtomicI32::new(-1),
                     start: AtomicI64::new(NOT_SAID),
                 })
@@ -79,10 +89,14 @@ impl Topic {
     #[must_use]
     #[inline]
     pub fn leader(&self, at: usize) -> Option<usize> {
-        match self.partitions[at].leader.load(Ordering::Acquire) {
-            NOBODY => None,
-            route => Some(route as usize),
-        }
+        known(self.partitions[at].leader.load(Ordering::Acquire))
+    }
+
+    /// The same, and while there is none the route to the last one: what is due there waits until it
+    /// is known who leads.
+    #[must_use]
+    pub fn last_leader(&self, at: usize) -> Option<usize> {
+        known(self.partitions[at].last.load(Ordering::Acquire))
     }
 
     /// How many partitions are led at `route`.
@@ -115,8 +129,11 @@ impl Topic {
             partition.epoch.store(epoch, Ordering::Relaxed);
         }
         let route = route.map_or(NOBODY, |route| route as u32);
+        if route != NOBODY {
+            partition.last.store(route, Ordering::Release);
+        }
         if partition.leader.swap(route, Ordering::AcqRel) != route {
-            self.moves.fetch_add(1, Ordering::Relaxed);
+            self.moves.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -160,7 +177,7 @@ impl Topic {
     /// How many times a leader changed since the start.
     #[must_use]
     pub fn moves(&self) -> u64 {
-        self.moves.load(Ordering::Relaxed)
+        self.moves.load(Ordering::Acquire)
     }
 }
 
@@ -189,7 +206,8 @@ mod tests {
             (Some(0), 3, 1)
         );
         topic.learn(0, Some((77, 4)));
-        assert_eq!(topic.leader(0), None);
+        assert_eq!((topic.leader(0), topic.last_leader(0)), (None, Some(0)));
+        assert_eq!(topic.last_leader(1), None);
         topic.doubt();
         assert!(topic.take_doubt() && !topic.take_doubt());
     }

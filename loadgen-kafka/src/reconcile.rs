@@ -6,7 +6,9 @@
 use loadgen_core::results::{Document, Finding, Operation, Weight, judge};
 use serde_json::{Value, json};
 
+use crate::produce::local::maybe_written;
 use crate::spec::Acks;
+use crate::tables::name_of;
 
 /// The log end of one partition, before the first request and after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +32,15 @@ pub struct Writing<'a> {
     pub growth: Result<&'a [Growth], &'a str>,
 }
 
-/// Errors after which a batch may be in the log all the same: the broker had it, and replicas or
-/// time were missing.
-const MAYBE_WRITTEN: [&str; 3] = [
-    "request_timed_out",
-    "not_enough_replicas_after_append",
-    "unknown_server_error",
-];
+/// The status of what no acknowledgement was asked for.
+const UNACKED: &str = "unacked";
 
 /// Holds acknowledged records against the growth of the log: acked ≤ growth ≤ acked + unknown. The
 /// numbers go into `protocol_details.reconciliation`, the findings into the document, which is
 /// judged anew.
 pub fn written(document: &mut Document, writing: &Writing<'_>) {
     let acked = units(document, |row| row.status == "ok");
-    let unknown = unknown(document, writing.batch_records);
+    let unknown = unknown(document, writing);
     let grown = writing.growth.ok().map(sum);
     let partition = |growth: &Growth| json!({"partition": growth.partition, "before": growth.before, "after": growth.after});
     put(
@@ -67,9 +64,12 @@ pub fn written(document: &mut Document, writing: &Writing<'_>) {
         ));
     }
     match (grown, writing.growth) {
-        (Some(grown), _) => document
-            .findings
-            .extend(growth_findings(writing, acked, unknown, grown)),
+        (Some(grown), _) => {
+            let found = growth_findings(writing, acked, unknown, grown);
+            document.findings.extend(found);
+            let unacked = units(document, |row| row.status == UNACKED);
+            document.findings.extend(unacked_finding(unacked, grown));
+        }
         (None, Err(why)) => document.findings.push(finding(
             "not_reconciled",
             Weight::Note,
@@ -80,6 +80,35 @@ pub fn written(document: &mut Document, writing: &Writing<'_>) {
         (None, Ok(_)) => {}
     }
     judge(document);
+}
+
+/// Records that were acknowledged, or written to a connection where nobody acknowledges any: what the
+/// log should have grown by.
+#[must_use]
+pub fn expected(document: &Document) -> u64 {
+    units(document, |row| row.status == "ok" || row.status == UNACKED)
+}
+
+/// Without acknowledgements a broker says that it refuses a batch by closing the connection, and no
+/// reply tells an error.
+fn unacked_finding(unacked: u64, grown: i64) -> Option<Finding> {
+    let missing = grown < i64::try_from(unacked).unwrap_or(i64::MAX);
+    let weight = if grown > 0 {
+        Weight::Doubt
+    } else {
+        Weight::Invalid
+    };
+    missing.then(|| {
+        finding(
+            "unacked_records_missing",
+            weight,
+            [grown as f64, unacked as f64],
+            "records",
+            "the log grew by fewer records than were written to connections: with --acks 0 a broker \
+             refuses a batch by closing the connection, and what was under way on it is gone; --acks 1 \
+             shows why",
+        )
+    })
 }
 
 fn growth_findings(writing: &Writing<'_>, acked: u64, unknown: u64, grown: i64) -> Option<Finding> {
@@ -113,16 +142,20 @@ fn growth_findings(writing: &Writing<'_>, acked: u64, unknown: u64, grown: i64) 
 }
 
 /// Records that were sent and that nobody answered for, at the most.
-fn unknown(document: &Document, batch_records: u64) -> u64 {
-    let maybe =
-        |row: &Operation| row.status == "unacked" || MAYBE_WRITTEN.contains(&row.status.as_str());
+fn unknown(document: &Document, writing: &Writing<'_>) -> u64 {
+    let batch_records = writing.batch_records;
+    let names: Vec<String> = maybe_written(writing.acks)
+        .iter()
+        .map(|code| name_of(*code))
+        .collect();
+    let maybe = |row: &Operation| row.status == UNACKED || names.contains(&row.status);
     let of_rows = document
         .operations
         .iter()
         .filter(|row| row.op == "produce" && maybe(row));
     let of_rows: u64 = of_rows
         .map(|row| match row.status.as_str() {
-            "unacked" => row.total_units,
+            UNACKED => row.total_units,
             _ => row.total_count.saturating_mul(batch_records),
         })
         .sum();
@@ -329,12 +362,45 @@ mod tests {
         let refused = row("produce", "message_too_large", 2, 0);
         let growth = grew([0, 1000]);
         assert_eq!(codes(wrote(&[refused], 0), Acks::All, Ok(&growth)), []);
+        let moved = row("produce", "not_leader_or_follower", 2, 0);
+        let growth = grew([0, 1200]);
+        assert_eq!(
+            codes(
+                wrote(std::slice::from_ref(&moved), 0),
+                Acks::All,
+                Ok(&growth)
+            ),
+            unknown,
+            "appended, and then the leader moved"
+        );
+        let more = code("more_records_than_sent", Weight::Doubt);
+        assert_eq!(codes(wrote(&[moved], 0), Acks::Leader, Ok(&growth)), more);
         let unacked = row("produce", "unacked", 3, 250);
         let growth = grew([1000, 250]);
         assert_eq!(
             codes(wrote(&[unacked], 0), Acks::None, Ok(&growth)),
             unknown
         );
+    }
+
+    #[test]
+    fn what_nobody_acknowledges_is_looked_for_in_the_log() {
+        let unknown = ("kafka.unknown_records".to_owned(), Weight::Note);
+        for (grown, weight) in [
+            (250, None),
+            (249, Some(Weight::Doubt)),
+            (1, Some(Weight::Doubt)),
+            (0, Some(Weight::Invalid)),
+        ] {
+            let mut document = wrote(&[row("produce", "unacked", 3, 250)], 0);
+            document.operations.remove(0);
+            assert_eq!(expected(&document), 250);
+            let growth = grew([0, grown]);
+            let found = codes(document, Acks::None, Ok(&growth));
+            let missing = weight.map(|w| ("kafka.unacked_records_missing".to_owned(), w));
+            let all: Vec<_> = missing.into_iter().chain([unknown.clone()]).collect();
+            assert_eq!(found, all, "{grown}");
+        }
     }
 
     #[test]

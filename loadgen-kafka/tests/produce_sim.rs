@@ -8,7 +8,7 @@ use std::time::Duration;
 use kafka_protocol::records::RecordBatchDecoder;
 use loadgen_core::engine::Simulated;
 use loadgen_core::pace::{Arrival, Pacing};
-use loadgen_core::results::Document;
+use loadgen_core::results::{Document, RunStatus};
 use loadgen_core::run::{Options, start_client};
 use loadgen_core::stop::Stop;
 use loadgen_core::workload::{Endpoint, Route, Scenario as _};
@@ -104,6 +104,7 @@ impl Setup {
             name: format!("broker {node}"),
             endpoints: vec![Self::endpoint(node)],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         };
         let plan = ProducePlan {
@@ -357,6 +358,23 @@ fn an_error_has_its_row_and_is_not_tried_again() {
     assert_eq!(too_large["name"], "message_too_large");
 }
 
+/// With all acknowledgements a leader appends first and loses the partition while it waits.
+#[test]
+fn a_leader_that_goes_while_replicas_are_waited_for_leaves_records_unknown() {
+    for (acks, unknown) in [(Acks::All, 3), (Acks::Leader, 0)] {
+        let mut setup = Setup::new(2, 1000);
+        setup.spec.acks = acks;
+        let codes = [3, 6, 56].into_iter().enumerate();
+        let happening = |(n, code)| (10 + 10 * n as u64, Happening::Doubt(code));
+        setup.happenings = codes.map(happening).collect();
+        let (document, logs) = setup.run();
+        let each = number(&document, "batch_records");
+        assert_eq!(number(&document, "unknown_records"), unknown * each);
+        assert_eq!(number(&document, "refused_records"), (3 - unknown) * each);
+        assert_eq!(grown(&logs), 1000);
+    }
+}
+
 #[test]
 fn a_leader_that_moves_is_followed() {
     for version in [9, 12] {
@@ -431,6 +449,53 @@ fn an_open_loop_offers_batches_at_the_rate_of_records() {
     let grown = grown(&logs);
     assert!((9_980..=10_020).contains(&grown), "{grown}");
     assert_eq!(row(&document, "ok").1, grown);
+}
+
+/// Nobody leads the only partition any more, and all brokers go on: a run by count ends some day, and
+/// says what it did not send.
+#[test]
+fn a_partition_that_nobody_leads_any_more_ends_a_run_by_count() {
+    let mut setup = Setup::new(1, 5000);
+    setup.happenings = vec![(100, Happening::Move(0, 99))];
+    let (document, logs) = setup.run();
+    assert!(document.workers[0].gave_up);
+    assert_eq!(document.status, RunStatus::Partial);
+    let mut codes = document.findings.iter().map(|f| f.code.as_str());
+    assert!(codes.any(|code| code == "count_not_reached"));
+    assert!(!document.verdict.valid);
+    assert_eq!(number(&document, "acked_records"), grown(&logs));
+    assert!(document.totals.unsent > 300, "{:?}", document.totals);
+}
+
+/// Brokers that lead nothing, or nothing that keys go to, have no share of the rate; one that becomes a
+/// leader has.
+#[test]
+fn the_whole_rate_goes_to_those_who_lead() {
+    let one = Setup::new(1, 10_000);
+    let mut keyless = Setup::new(2, 10_000);
+    keyless.spec.partitioner = Partitioner::ByKey;
+    keyless.spec.records.key_bytes = Some(0);
+    let mut moved = one.clone();
+    moved.happenings = vec![(300, Happening::Move(0, 2))];
+    for (case, mut setup) in [one, keyless, moved].into_iter().enumerate() {
+        let each = setup.scenario(&setup.topic()).rules().batch_records();
+        let rate_per_s = 10_000.0 / f64::from(each);
+        setup.pacing = Pacing::Open {
+            rate_per_s,
+            arrival: Arrival::Fixed,
+        };
+        let (document, _) = setup.run();
+        let offered_per_s = document.summary.rate.offered_per_s.expect("a rate");
+        let off = (offered_per_s / rate_per_s - 1.0).abs();
+        assert!(off < 0.01, "{case}: {offered_per_s} and not {rate_per_s}");
+        let sent = number(&document, "sent_records");
+        assert_eq!(sent, 10_000, "{case}");
+        setup.records = None;
+        let (document, _) = setup.run();
+        let totals = &document.totals;
+        assert_eq!(totals.unsent, 0, "{case}");
+        assert!((totals.sent as f64 - rate_per_s).abs() <= 2.0, "{case}");
+    }
 }
 
 #[test]

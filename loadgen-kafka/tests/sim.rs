@@ -111,6 +111,7 @@ impl Setup {
             name: format!("broker {node}"),
             endpoints: vec![Self::endpoint(node)],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         };
         let slots = self.connections.div_ceil(self.nodes as u32) * self.in_flight;

@@ -150,7 +150,7 @@ impl MemcachePlan {
                     self.spec.keys, route.name
                 ));
             }
-            route.weight = count;
+            (route.weight, route.rate_weight) = (count, count);
         }
         Ok(())
     }
@@ -235,6 +235,7 @@ fn routes_by(
             name: endpoint.to_string(),
             endpoints: vec![endpoint],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         }]);
     }
@@ -270,6 +271,7 @@ fn routes_by(
             },
             endpoints: vec![endpoint],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         }));
     }

@@ -251,3 +251,119 @@ fn a_leader_that_dies_costs_no_acknowledged_record() {
         document.findings
     );
 }
+
+/// Each worker reaches one broker only, and one of them dies: the others send its part of the count,
+/// and what was due there.
+#[test]
+fn a_worker_whose_broker_dies_leaves_its_part_to_the_others() {
+    let _machine = machine();
+    let mut brokers = Kafka::three(Version::V4_2);
+    let topic = "left-over";
+    brokers.place(
+        topic,
+        &[&[2, 3, 1], &[3, 2, 1], &[1, 2, 3]],
+        &["min.insync.replicas=1"],
+    );
+    let at = brokers.bootstrap();
+    let words = format!(
+        "kafka produce {at} --topic {topic} -n 30000 --warmup 0s -R 2000 --record-size 200 \
+         --batch-bytes 2000 --acks all --timeout 5s --ack-timeout 4s -t 3 -c 3 --json"
+    );
+    let running = start(&[], &words.split_whitespace().collect::<Vec<_>>());
+    std::thread::sleep(Duration::from_secs(4));
+    brokers.kill(2);
+    let ran = running.finish();
+    let document = ran.document();
+    let facts = format!("{:?} {}", document.totals, ran.stderr);
+    assert!(document.workers.iter().all(|w| !w.gave_up), "{facts}");
+    assert_eq!(document.totals.unsent, 0, "{facts}");
+    let sent = document.protocol_details["produce"]["sent_records"].as_u64();
+    assert_eq!(sent, Some(30_000), "{facts}");
+    let said = &document.protocol_details["reconciliation"];
+    let number = |name: &str| said[name].as_u64().expect(name);
+    let (acked, unknown) = (number("acked_records"), number("unknown_records_max"));
+    let grown = number("growth_records");
+    assert!(acked <= grown && grown <= acked + unknown, "{said}");
+    assert!(acked > 28_000, "{said}");
+}
+
+/// A follower stands still: with acks=1 its leader acknowledges what consumers do not see yet, and all
+/// of it is in the log.
+#[test]
+fn what_followers_lack_is_not_missing() {
+    let _machine = machine();
+    let brokers = Kafka::three(Version::V4_2);
+    let topic = "lagging";
+    brokers.place(topic, &[&[1, 2]], &["min.insync.replicas=1"]);
+    let at = brokers.address(1);
+    let words = format!(
+        "kafka produce {at} --topic {topic} -d 4s --warmup 0s --record-size 200 -R 2000 \
+         --batch-bytes 2000 --acks 1 -t 1 --json"
+    );
+    let running = start(&[], &words.split_whitespace().collect::<Vec<_>>());
+    std::thread::sleep(Duration::from_secs(2));
+    brokers.freeze(2);
+    let ran = running.finish();
+    brokers.thaw(2);
+    let document = ran.document();
+    let said = &document.protocol_details["reconciliation"];
+    let acked = said["acked_records"].as_i64().expect("acknowledged");
+    // All of the rate, though two brokers of three lead nothing.
+    assert!(acked > 7500, "{said} {}", ran.stderr);
+    assert_eq!(said["growth_records"], acked, "{said}");
+    assert!(!found(&document, "kafka.acked_records_missing"), "{said}");
+}
+
+/// Without acknowledgements nobody says that every batch is refused: the log does.
+#[test]
+fn a_run_whose_batches_are_all_refused_is_not_valid_without_acknowledgements() {
+    let broker = shared(Version::V4_2);
+    let (at, topic) = (broker.bootstrap(), "too-large");
+    broker.create(topic, 2, &["max.message.bytes=1000"]);
+    let (ran, document) = kafka(&format!(
+        "produce {at} --topic {topic} -n 200 --record-size 1500 --batch-bytes 4000 --acks 0"
+    ));
+    assert!(
+        found(&document, "kafka.unacked_records_missing"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!document.verdict.valid);
+    assert_ne!(ran.code, Some(0));
+}
+
+/// Records are stamped with when they are sent, however long it took to compose them.
+#[test]
+fn preparing_does_not_put_records_into_the_past() {
+    let broker = shared(Version::V4_2);
+    let (at, topic) = (broker.bootstrap(), "stamps");
+    broker.create(topic, 8, &[]);
+    let begun = std::time::SystemTime::now();
+    let (ran, document) = kafka(&format!(
+        "produce {at} --topic {topic} -n 8000 --record-size 1000 --batch-bytes 1000000 --codec gzip \
+         --key-size 8 --partitioner key"
+    ));
+    assert_fine(&ran, &document);
+    let begun_ms = begun
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a time")
+        .as_millis();
+    let started_ms = u128::from(document.start_unix_ns / 1_000_000);
+    // Otherwise there is nothing to see.
+    assert!(
+        started_ms - begun_ms > 300,
+        "composed in {} ms",
+        started_ms - begun_ms
+    );
+    let args = ["-C", "-t", topic, "-o", "beginning", "-e", "-f", "%T\\n"];
+    let text = broker.kcat(&args, "").expect_ok();
+    let stamps = text
+        .lines()
+        .map(|line| line.parse::<u128>().expect("a time"));
+    let earliest = stamps.min().expect("records");
+    assert!(
+        earliest + 100 >= started_ms,
+        "{} ms too early",
+        started_ms - earliest
+    );
+}

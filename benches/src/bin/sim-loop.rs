@@ -9,10 +9,10 @@ use std::sync::Arc;
 use loadgen_core::buffer::Outbox;
 use loadgen_core::driver::sim::{Accept, Action, Peer, Script, Sim};
 use loadgen_core::driver::{Driver, Event, Received};
-use loadgen_core::engine::{EngineOptions, Gate, Seat, Shared, Worker, deal};
+use loadgen_core::engine::{EngineOptions, Seat, Shared, Worker, deal};
 use loadgen_core::pace::{Arrival, Pacing};
-use loadgen_core::record::{Exchange, Recorder, Window};
-use loadgen_core::stop::{Budget, Stop, StopFlag};
+use loadgen_core::record::{Recorder, Window};
+use loadgen_core::stop::Stop;
 use loadgen_core::time::{Clock, Tick, nanos};
 use loadgen_core::workload::{Endpoint, Scenario};
 use loadgen_http::{HttpPlan, HttpScenario, HttpSpec};
@@ -116,12 +116,7 @@ fn engine(requests: u64, depth: u32, pacing: Pacing) -> Result<u64, String> {
         stop: Stop::Requests(requests),
         ..EngineOptions::default()
     };
-    let shared = Arc::new(Shared {
-        stop: StopFlag::default(),
-        budget: Budget::new(Some(requests), 1),
-        gate: Gate::new(1),
-        exchange: Arc::new(Exchange::default()),
-    });
+    let shared = Arc::new(Shared::new(Some(requests), 1));
     let (routes, tables) = (scenario.routes(), scenario.tables());
     let window = Window::unknown(nanos(options.interval));
     let open_loop = pacing != Pacing::Closed;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use super::gate::Gate;
 use super::options::{EngineOptions, Seat, WorkerEnd};
+use super::pulse::Pulse;
+use super::release::Adrift;
 use super::worker::Worker;
 use crate::driver::Driver;
 use crate::driver::epoll::Epoll;
@@ -27,6 +29,25 @@ pub struct Shared {
     pub gate: Gate,
     /// Sets on their way.
     pub exchange: Arc<Exchange>,
+    /// What was due where nothing is asked any more.
+    pub adrift: Adrift,
+    /// When the run was last seen to live.
+    pub pulse: Pulse,
+}
+
+impl Shared {
+    /// For a run of `workers` workers that ends after `requests`, if it has such an end.
+    #[must_use]
+    pub fn new(requests: Option<u64>, workers: usize) -> Self {
+        Self {
+            stop: StopFlag::default(),
+            budget: Budget::new(requests, workers),
+            gate: Gate::new(workers),
+            exchange: Arc::new(Exchange::default()),
+            adrift: Adrift::default(),
+            pulse: Pulse::default(),
+        }
+    }
 }
 
 /// One way of making load of a scenario.

@@ -230,7 +230,14 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     /// The routes have changed: connections whose endpoint is gone go there no more.
     pub(super) fn move_routes(&mut self, routes: Vec<Route>, now: Tick) {
+        let weights = |routes: &[Route]| -> Vec<u32> {
+            routes.iter().map(|route| route.rate_weight).collect()
+        };
+        let shared_anew = weights(&self.routes) != weights(&routes);
         self.routes = routes;
+        if shared_anew {
+            self.share_anew(now);
+        }
         for slot in 0..self.conns.len() {
             let conn = &mut self.conns[slot];
             if matches!(conn.state, State::Down | State::Cold) {

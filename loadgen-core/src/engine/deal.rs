@@ -76,6 +76,7 @@ mod tests {
             name: "r".into(),
             endpoints,
             weight,
+            rate_weight: weight,
             paced: true,
         }
     }

@@ -11,6 +11,7 @@ mod deal;
 mod fail;
 mod gate;
 mod options;
+mod pulse;
 mod ready;
 mod receive;
 mod release;

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 
 use super::conn::{Conn, Flight, Pending, State};
+use super::deal::Dealt;
 use super::release::{Releases, next_idle_ns};
 use super::worker::{Stage, Worker};
 use crate::driver::{Driver, Sent, Slot};
@@ -35,7 +36,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             if let Releases::Pinned { slots, due } = &mut self.releases
                 && let Some(release) = &slots[slot]
             {
-                due.push(Reverse((release.head(), slot)));
+                due.push(Reverse((release.head(&self.strays), slot)));
                 self.conns[slot].scheduled = true;
             }
         }
@@ -54,7 +55,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                     let Some(release) = release.as_ref().filter(|_| ready.any(route)) else {
                         continue;
                     };
-                    let (head, idle_until) = (release.head(), release.idle_until);
+                    let (head, idle_until) = (release.head(&self.strays), release.idle_until);
                     if head.max(idle_until) < next.0 {
                         next = (head.max(idle_until), head >= idle_until);
                     }
@@ -62,6 +63,42 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 next
             }
             Releases::Pinned { due, .. } => (due.peek().map_or(Tick::NEVER, |d| d.0.0), true),
+        }
+    }
+
+    /// The shares of the rate are others.
+    #[cold]
+    pub(super) fn share_anew(&mut self, now: Tick) {
+        let dealt: Vec<Dealt> = self.conns.iter().map(|conn| conn.dealt).collect();
+        let begun = (self.stage == Stage::Run).then_some((self.window.epoch, now));
+        let (options, workers) = (&self.options, self.workers);
+        let releases = &mut self.releases;
+        let left = releases.share_anew(options, &self.routes, &dealt, workers, begun);
+        if self.releases.carry() {
+            self.strays.add(left);
+        } else {
+            self.shared.adrift.add(left);
+        }
+        self.schedule_anew(now);
+    }
+
+    /// What nobody could ask where it was due is taken over, if it can be asked here.
+    #[cold]
+    pub(super) fn take_over(&mut self, now: Tick) {
+        if self.releases.carry() {
+            self.strays.add(self.shared.adrift.take());
+            self.schedule_anew(now);
+        }
+    }
+
+    /// Pinned connections wait for other times than they did.
+    fn schedule_anew(&mut self, now: Tick) {
+        if let Releases::Pinned { due, .. } = &mut self.releases {
+            due.clear();
+            for slot in 0..self.conns.len() {
+                self.conns[slot].scheduled = false;
+                self.changed(slot, now);
+            }
         }
     }
 
@@ -103,7 +140,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             match asked {
                 Asked::Request(request) => {
                     release.idle_ns = 0;
-                    let intended = release.take();
+                    let intended = release.take(&mut self.strays);
                     let sent = self.driver.now();
                     self.give(slot, request, intended, sent);
                     self.flush(slot);
@@ -127,7 +164,8 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             return None;
         };
         let release = routes[route].as_ref()?;
-        let due = release.head() <= now && release.head() < end && release.idle_until <= now;
+        let head = release.head(&self.strays);
+        let due = head <= now && head < end && release.idle_until <= now;
         if due { ready.first(route) } else { None }
     }
 
@@ -153,8 +191,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             let Some(release) = &mut slots[slot] else {
                 return;
             };
-            let head = release.head().max(release.idle_until);
-            if release.head() >= self.window.end {
+            let due_at = release.head(&self.strays);
+            let head = due_at.max(release.idle_until);
+            if due_at >= self.window.end || due_at == Tick::NEVER {
                 return;
             }
             if head > now {
@@ -176,7 +215,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             };
             match asked {
                 Asked::Request(request) => {
-                    let intended = release.take();
+                    let intended = release.take(&mut self.strays);
                     let sent = self.driver.now();
                     self.give(slot, request, intended, sent);
                     self.flush(slot);
@@ -327,32 +366,41 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     #[inline]
     fn ask(&mut self, slot: Slot) -> Asked<Request<W>> {
-        if self.credit == 0 {
-            self.credit = if self.spent {
-                0
+        if self.hand.credit == 0 && !self.claim() {
+            return if self.spent {
+                Asked::Nothing
             } else {
-                self.shared.budget.claim()
+                Asked::Idle
             };
-            if self.credit == 0 {
-                self.spent = true;
-                return Asked::Nothing;
-            }
         }
         let dealt = self.conns[slot].dealt;
         match self.workload.next(dealt.route, dealt.number, self.number) {
             Next::Ready(request) => {
-                self.credit -= 1;
+                self.hand.credit -= 1;
                 self.number += 1;
+                if self.hand.credit == 0 {
+                    self.hand_back();
+                }
                 Asked::Request(request)
             }
             Next::Idle => Asked::Idle,
             Next::Done => {
-                self.shared.budget.give_back(self.credit);
-                self.credit = 0;
+                self.hand_back();
                 self.spent = true;
                 Asked::Nothing
             }
         }
+    }
+
+    /// Claims requests; whether there were any. What others have claimed may come back.
+    fn claim(&mut self) -> bool {
+        let budget = &self.shared.budget;
+        if !self.spent {
+            self.hand.credit = budget.claim();
+            self.hand.claimed = self.hand.credit;
+            self.spent = self.hand.credit == 0 && budget.is_over();
+        }
+        self.hand.credit > 0
     }
 
     /// Puts a request on `slot`; where there is no connection yet, it waits for its own.

@@ -12,7 +12,8 @@ use super::client::Shared;
 use super::conn::{Conn, State};
 use super::deal::Dealt;
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
-use super::release::Releases;
+use super::pulse::Hand;
+use super::release::{Releases, Strays};
 use crate::buffer::Outbox;
 use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
 use crate::protocol::{Outcome, Tables, Tally};
@@ -31,7 +32,7 @@ const GATE_POLL_NS: u64 = 500_000;
 /// How long a stop from outside waits for what is in flight, ns.
 const STOP_DRAIN_NS: u64 = 1_000_000_000;
 /// The longest time between two sweeps, ns.
-const SWEEP_NS: u64 = 100_000_000;
+pub(super) const SWEEP_NS: u64 = 100_000_000;
 
 /// Where a worker is in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) endpoints: Vec<EndpointCounts>,
     pub(super) counts: ConnectionCounts,
     pub(super) releases: Releases,
+    pub(super) strays: Strays,
+    /// How many there are.
+    pub(super) workers: usize,
     pub(super) timers: BinaryHeap<Reverse<(Tick, Slot)>>,
     /// Connections that wait for their turn to connect, and how many are under way.
     pub(super) to_connect: VecDeque<Slot>,
@@ -75,8 +79,6 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) untried: usize,
     /// Connections that are ready.
     pub(super) alive: u64,
-    /// When the last one was.
-    pub(super) last_alive: Tick,
     pub(super) buffer: Vec<u8>,
     pub(super) outbox: Outbox,
     pub(super) tally: Tally,
@@ -96,8 +98,7 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) tcp: Vec<TcpInfo>,
     /// Requests of this worker so far.
     pub(super) number: u64,
-    /// Claimed and not sent yet.
-    pub(super) credit: u64,
+    pub(super) hand: Hand,
     /// Nothing is left to send.
     pub(super) spent: bool,
     pub(super) woke: Tick,
@@ -106,7 +107,7 @@ pub struct Worker<W: Workload, D: Driver> {
     /// The stop from outside was seen.
     stopped: bool,
     cpu_begin: Option<(Option<CpuUsed>, u64)>,
-    end: WorkerEnd,
+    pub(super) end: WorkerEnd,
 }
 
 impl<W: Workload, D: Driver> Worker<W, D> {
@@ -159,12 +160,13 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             endpoints: Vec::new(),
             counts: ConnectionCounts::default(),
             releases,
+            strays: Strays::default(),
+            workers,
             timers: BinaryHeap::new(),
             to_connect: VecDeque::new(),
             connecting: 0,
             untried: if state == State::Cold { 0 } else { slots },
             alive: 0,
-            last_alive: Tick(0),
             buffer: vec![0; BUFFER_BYTES],
             outbox: Outbox::default(),
             tally: Tally::default(),
@@ -178,7 +180,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             releasing: false,
             tcp: Vec::new(),
             number: 0,
-            credit: 0,
+            hand: Hand::default(),
             spent: false,
             woke: Tick(0),
             sweep_at: Tick(0),
@@ -240,7 +242,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 if self.cpu_begin.is_none() {
                     until = until.min(self.window.begin.max(self.window.epoch));
                 }
-                until = until.min(self.window.end);
+                until = until.min(self.window.end).min(self.hand.look_again);
                 (due, precise) = self.next_due();
             }
             Stage::Drain | Stage::Over => until = until.min(self.drain_until),
@@ -305,7 +307,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             self.stage = Stage::Over;
             return;
         }
-        self.last_alive = now;
+        self.begin_pulse(now);
         self.stage = Stage::Run;
         self.plan_releases(epoch);
         if now >= epoch {
@@ -324,31 +326,20 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             self.begin_drain(now);
             return;
         }
+        if self.shared.adrift.any() {
+            self.take_over(now);
+        }
         self.release(now);
         self.spent |= self.nothing_left();
         if self.spent && self.in_flight == self.following() && self.owed == 0 {
             self.begin_drain(now);
-        } else if self.options.stop.duration().is_none() {
-            self.give_up_if_dead(now);
         }
+        self.hand.look_again = self.ask_others_at(now);
     }
 
     /// Whether everything that may be sent was.
     pub(super) fn nothing_left(&self) -> bool {
-        self.spent || (self.credit == 0 && self.shared.budget.is_spent())
-    }
-
-    /// A run by count would never end while nothing answers.
-    fn give_up_if_dead(&mut self, now: Tick) {
-        // With a connection for each request nothing is alive between two of them, and where
-        // nothing answers it is requests that fail: the count is reached all the same.
-        let cold = self.per_connection == Some(1);
-        if cold || self.alive > 0 || self.in_flight > 0 || self.conns.is_empty() {
-            self.last_alive = now;
-        } else if now.since(self.last_alive) > nanos(self.options.connect_timeout) {
-            self.end.gave_up = true;
-            self.shared.stop.raise(now);
-        }
+        self.spent || (self.hand.credit == 0 && self.shared.budget.is_over())
     }
 
     /// Connections are tried in turn, and a run must begin some day: with none there after as long
@@ -407,6 +398,10 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         for slot in 0..self.conns.len() {
             self.check_timeout(slot, now);
         }
+        let endless = self.options.stop.duration().is_none();
+        if endless && self.stage == Stage::Run && now >= self.window.epoch {
+            self.take_pulse(now);
+        }
     }
 
     /// Looks at `slot` again at `at`, or earlier when something else asked for that.
@@ -460,9 +455,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
         }
         if !self.spent {
+            self.hand_back();
             let budget = &self.shared.budget;
-            budget.give_back(self.credit);
-            self.releases.unsent(self.window.end, |due| {
+            self.strays.add(self.shared.adrift.take());
+            let (releases, strays) = (&mut self.releases, &mut self.strays);
+            releases.unsent(strays, self.window.end, |due| {
                 let due = due.up_to(budget.write_off(due.count));
                 self.recorder.unsent_evenly(&due, now);
             });

@@ -228,6 +228,7 @@ fn route() -> Route {
         name: "target".to_owned(),
         endpoints: vec![endpoint()],
         weight: 1,
+        rate_weight: 1,
         paced: true,
     }
 }

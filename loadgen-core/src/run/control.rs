@@ -11,14 +11,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Options, Snapshot};
-use crate::engine::{Client, Dealt, EngineOptions, Gate, Seat, Shared, WorkerEnd, deal, shares};
+use crate::engine::{Client, Dealt, EngineOptions, Seat, Shared, WorkerEnd, deal, shares};
 use crate::host::{self, Allowed, CpuSample};
 use crate::pace::Pacing;
-use crate::record::{Aggregate, Exchange, Recorder, Window};
+use crate::record::{Aggregate, Recorder, Window};
 use crate::results::{
     Caption, CpuRow, Document, Interval, Machine, Outcome, RunStatus, assemble, interval,
 };
-use crate::stop::{Budget, Stop, StopFlag};
+use crate::stop::Stop;
 use crate::time::{Clock, Tick, nanos};
 use crate::workload::Route;
 
@@ -94,12 +94,7 @@ impl Control {
         engine.sockets.arrange();
         let workers = cpus.len();
         let requests = engine.stop.requests();
-        let shared = Arc::new(Shared {
-            stop: StopFlag::default(),
-            budget: Budget::new(requests, workers),
-            gate: Gate::new(workers),
-            exchange: Arc::new(Exchange::default()),
-        });
+        let shared = Arc::new(Shared::new(requests, workers));
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use loadgen_core::driver::sim::{Peer, Sim};
-use loadgen_core::engine::{EngineOptions, Gate, Seat, Shared, Worker, WorkerEnd, deal};
+use loadgen_core::engine::{EngineOptions, Seat, Shared, Worker, WorkerEnd, deal};
 use loadgen_core::pace::Pacing;
 use loadgen_core::protocol::{Cause, Phase};
-use loadgen_core::record::{Aggregate, ErrorEntry, Exchange, Recorder, Window, sum_histogram};
-use loadgen_core::stop::{Budget, Stop, StopFlag};
+use loadgen_core::record::{Aggregate, ErrorEntry, Recorder, Window, sum_histogram};
+use loadgen_core::stop::Stop;
 use loadgen_core::time::{Clock, nanos};
 use loadgen_core::workload::{Endpoint, Route, Scenario};
 
@@ -40,12 +40,7 @@ pub(crate) fn run<S: Scenario, P: Peer>(
     tune: impl FnOnce(&mut Sim<P>),
 ) -> Ran {
     let requests = options.stop.requests();
-    let shared = Arc::new(Shared {
-        stop: StopFlag::default(),
-        budget: Budget::new(requests, 1),
-        gate: Gate::new(1),
-        exchange: Arc::new(Exchange::default()),
-    });
+    let shared = Arc::new(Shared::new(requests, 1));
     let routes = scenario.routes();
     let tables = scenario.tables();
     let open_loop = matches!(options.pacing, Pacing::Open { .. });
@@ -101,6 +96,7 @@ pub(crate) fn route(name: &str, weight: u32) -> Route {
         name: name.into(),
         endpoints,
         weight,
+        rate_weight: weight,
         paced: true,
     }
 }

@@ -6,5 +6,6 @@ mod echo;
 mod faults;
 mod harness;
 mod log;
+mod moving;
 mod open;
 mod real;

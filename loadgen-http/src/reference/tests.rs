@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use loadgen_core::engine::{Gate, Shared, deal};
+use loadgen_core::engine::{Shared, deal};
 use loadgen_core::pace::Arrival;
 use loadgen_core::protocol::{Cause, Phase};
-use loadgen_core::record::{Aggregate, Exchange, Window};
-use loadgen_core::stop::{Budget, Stop, StopFlag};
+use loadgen_core::record::{Aggregate, Window};
+use loadgen_core::stop::Stop;
 use loadgen_core::time::{Clock, nanos};
 use loadgen_core::workload::Endpoint;
 use socket2::{Domain, Socket, Type};
@@ -70,12 +70,7 @@ fn run_plan(
     let client = HyperClient::new(HttpScenario::new(plan)).unwrap();
     assert_eq!(client.refuses(&options), None);
     let budget = options.stop.requests();
-    let shared = Arc::new(Shared {
-        stop: StopFlag::default(),
-        budget: Budget::new(budget, 1),
-        gate: Gate::new(1),
-        exchange: Arc::new(Exchange::default()),
-    });
+    let shared = Arc::new(Shared::new(budget, 1));
     let clock = Clock::start();
     if let Some(after) = stop_at {
         let shared = Arc::clone(&shared);

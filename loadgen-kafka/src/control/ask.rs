@@ -39,9 +39,17 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub enum Offset {
     /// The first record there is.
     Earliest,
-    /// Behind the last record that is visible.
+    /// Behind the last record that is visible: of those that all in-sync replicas have.
     Latest,
+    /// Behind the last record that the leader has; its replicas may lack it. No isolation hides any.
+    End,
 }
+
+/// `replica_id` of a consumer.
+const CONSUMER: i32 = -1;
+/// Any other that is no negative number, and no broker's: a leader tells replicas its log's end and not
+/// the high watermark (`ReplicaManager.fetchOffset`), and nothing is changed by asking.
+const NO_REPLICA: i32 = i32::MAX;
 
 fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
@@ -236,8 +244,12 @@ impl Control {
         found: &mut BTreeMap<i32, i64>,
     ) -> Result<(), ControlError> {
         let timestamp = match which {
-            Offset::Latest => -1,
+            Offset::Latest | Offset::End => -1,
             Offset::Earliest => -2,
+        };
+        let asking = match which {
+            Offset::End => NO_REPLICA,
+            Offset::Earliest | Offset::Latest => CONSUMER,
         };
         let of = |&index: &i32| {
             ListOffsetsPartition::default()
@@ -248,7 +260,7 @@ impl Control {
             .with_name(topic_name(&topic.name))
             .with_partitions(partitions.iter().map(of).collect());
         let request = ListOffsetsRequest::default()
-            .with_replica_id(BrokerId(-1))
+            .with_replica_id(BrokerId(asking))
             .with_isolation_level(i8::from(isolation == Isolation::ReadCommitted))
             .with_topics(vec![asked]);
         let answer = self.ask(Some(node), &request, &form::LIST_OFFSETS)?;

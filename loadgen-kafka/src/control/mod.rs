@@ -143,10 +143,12 @@ impl Control {
                     broker.node, broker.name
                 ))
             })?;
+            let weight = u32::try_from(topic.leads(route).max(1)).unwrap_or(u32::MAX);
             Ok(Route {
                 name: format!("broker {}", broker.node),
                 endpoints,
-                weight: u32::try_from(topic.leads(route).max(1)).unwrap_or(u32::MAX),
+                weight,
+                rate_weight: weight,
                 paced: true,
             })
         };

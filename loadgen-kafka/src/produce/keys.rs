@@ -7,8 +7,12 @@
 #[must_use]
 pub(super) fn key(number: u64, bytes: u32) -> Vec<u8> {
     let width = bytes as usize;
-    let digits = format!("{number:0width$}");
-    digits.as_bytes()[digits.len() - width..].to_vec()
+    let digits = number.to_string();
+    let last = &digits.as_bytes()[digits.len().saturating_sub(width)..];
+    // By hand: a width above 65535 is more than `format!` takes.
+    let mut key = vec![b'0'; width - last.len()];
+    key.extend_from_slice(last);
+    key
 }
 
 /// How many different keys there are of so many bytes.
@@ -107,6 +111,13 @@ mod tests {
         assert_eq!(key(7, 4), b"0007");
         assert_eq!(key(123_456, 4), b"3456");
         assert!(key(7, 0).is_empty());
+    }
+
+    #[test]
+    fn a_key_may_be_longer_than_a_width_of_format() {
+        let long = key(42, 65_536);
+        assert_eq!(long.len(), 65_536);
+        assert!(long.ends_with(b"0042") && long.starts_with(b"00"));
     }
 
     #[test]

@@ -13,11 +13,21 @@ use serde_json::{Value, json};
 
 use super::ProduceRules;
 use crate::cluster::Partition;
+use crate::spec::Acks;
 use crate::tables;
 
 /// Codes after which a batch may be in the log all the same: the broker had it, and replicas or time
 /// were missing (`REQUEST_TIMED_OUT`, `NOT_ENOUGH_REPLICAS_AFTER_APPEND`, `UNKNOWN_SERVER_ERROR`).
-const MAYBE_WRITTEN: [i16; 3] = [7, 20, -1];
+/// Where all replicas are waited for, also those that say that the partition is not led here
+/// (`UNKNOWN_TOPIC_OR_PARTITION`, `NOT_LEADER_OR_FOLLOWER`, `KAFKA_STORAGE_ERROR`): a leader appends
+/// first, and one that loses the partition while it waits answers with them (`DelayedProduce.scala`).
+#[must_use]
+pub const fn maybe_written(acks: Acks) -> &'static [i16] {
+    match acks {
+        Acks::All => &[7, 20, -1, 3, 6, 56],
+        Acks::None | Acks::Leader => &[7, 20, -1],
+    }
+}
 
 /// Records, by what became of them. What is in none of the last three is unknown.
 #[derive(Debug, Default)]
@@ -120,7 +130,7 @@ impl Local {
     /// A batch was answered with an error.
     #[cold]
     pub(super) fn refused(&self, records: u32, code: i16, message: Option<&str>) {
-        if !MAYBE_WRITTEN.contains(&code) {
+        if !maybe_written(self.rules.acks).contains(&code) {
             add(&self.records.refused, records.into());
         }
         let mut errors = self.errors.borrow_mut();

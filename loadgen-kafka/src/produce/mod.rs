@@ -61,7 +61,7 @@ pub struct ProduceRules {
     templates: Templates,
     batches: Option<u64>,
     taken: AtomicU64,
-    unix_ms_at_zero: i64,
+    unix_ms_at_zero: AtomicI64,
     mark: u64,
     /// Only where somebody reads: all workers would write to it with every batch.
     followed: Option<Followed>,
@@ -73,6 +73,21 @@ impl ProduceRules {
     #[inline]
     pub fn template(&self, partition: usize, last: bool) -> Option<&Template> {
         self.templates.of(partition, last)
+    }
+
+    /// The share of the rate of each broker's route: the partitions that it leads, or led last, and that
+    /// batches can go to.
+    #[must_use]
+    pub fn rate_weights(&self) -> Vec<u32> {
+        let mut weights = vec![0; self.topic.brokers.len()];
+        for at in 0..self.topic.partitions.len() {
+            if self.template(at, false).is_some()
+                && let Some(route) = self.topic.last_leader(at)
+            {
+                weights[route] += 1;
+            }
+        }
+        weights
     }
 
     /// Records of a batch; the last one of a run may have fewer.
@@ -103,9 +118,15 @@ impl ProduceRules {
     /// When `at` is, ms since 1970.
     #[must_use]
     #[inline]
-    pub const fn unix_ms(&self, at: Tick) -> i64 {
-        self.unix_ms_at_zero
-            .saturating_add((at.0 / 1_000_000) as i64)
+    pub fn unix_ms(&self, at: Tick) -> i64 {
+        let at_zero = self.unix_ms_at_zero.load(Ordering::Relaxed);
+        at_zero.saturating_add((at.0 / 1_000_000) as i64)
+    }
+
+    /// The run's clock starts now, at `unix_ms` ms since 1970: composing batches took its time after
+    /// the plan was made. To be called before the run is started.
+    pub fn clock_starts(&self, unix_ms: i64) {
+        self.unix_ms_at_zero.store(unix_ms, Ordering::Relaxed);
     }
 
     /// What the stamps of this run are known by: see [`template::stamp_of`].
@@ -166,7 +187,8 @@ pub struct ProducePlan {
     pub routes: Vec<Route>,
     /// Records of the whole run; `None`: without end.
     pub records: Option<u64>,
-    /// Milliseconds since 1970 when the run's clock starts.
+    /// Milliseconds since 1970 when the run's clock starts, as far as that is known beforehand: see
+    /// [`ProduceRules::clock_starts`].
     pub unix_ms_at_zero: i64,
 }
 
@@ -202,7 +224,7 @@ impl ProducePlan {
             batches: records.map(|records| records.div_ceil(each)),
             templates,
             taken: AtomicU64::new(0),
-            unix_ms_at_zero,
+            unix_ms_at_zero: AtomicI64::new(unix_ms_at_zero),
             mark,
             followed: stamped.then(|| Followed {
                 behind: topic.partitions.iter().map(|_| nowhere()).collect(),
@@ -237,10 +259,14 @@ impl ProduceScenario {
     /// # Errors
     /// When a batch cannot be composed.
     pub fn new(plan: ProducePlan) -> Result<Self, WireError> {
-        let routes = plan.routes.clone();
+        let mut routes = plan.routes.clone();
         let document = produce_document(&plan.spec, plan.records);
+        let rules = Arc::new(plan.rules(false)?);
+        for (route, weight) in routes.iter_mut().zip(rules.rate_weights()) {
+            route.rate_weight = weight;
+        }
         Ok(Self {
-            rules: Arc::new(plan.rules(false)?),
+            rules,
             routes,
             document,
             tables: Arc::new(tables::tables()),
@@ -249,7 +275,7 @@ impl ProduceScenario {
 
     /// What its producers go by.
     #[must_use]
-    pub fn rules(&self) -> &ProduceRules {
+    pub fn rules(&self) -> &Arc<ProduceRules> {
         &self.rules
     }
 }
@@ -266,7 +292,8 @@ impl Scenario for ProduceScenario {
     }
 
     fn workload(&self, worker: usize, _workers: usize) -> ProduceWorkload {
-        ProduceWorkload::new(Local::shared(Arc::clone(&self.rules)), worker)
+        let local = Local::shared(Arc::clone(&self.rules));
+        ProduceWorkload::new(local, worker).with_routes(self.routes.clone())
     }
 
     fn plan(&self) -> Value {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use loadgen_core::protocol::Ticket;
-use loadgen_core::workload::{Next, RouteId, Workload};
+use loadgen_core::workload::{Next, Route, RouteId, Workload};
 use serde_json::Value;
 
 use super::local::Local;
@@ -17,6 +17,10 @@ pub struct ProduceWorkload {
     opened: u64,
     /// By route: where it goes round, and how many batches the partition at hand has had.
     turns: Vec<(usize, u32)>,
+    /// As core knows them; none where somebody else tells it.
+    routes: Vec<Route>,
+    /// Of the leaders, that were seen.
+    moves: u64,
 }
 
 impl ProduceWorkload {
@@ -29,7 +33,28 @@ impl ProduceWorkload {
             opened: 0,
             // Workers begin at different partitions.
             turns: vec![(worker, 0); routes],
+            routes: Vec::new(),
+            moves: 0,
         }
+    }
+
+    /// With the routes whose shares of the rate follow the leaders.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Vec<Route>) -> Self {
+        self.routes = routes;
+        self
+    }
+
+    /// [`super::ProduceRules::rate_weights`], when leaders moved since the last call.
+    #[inline]
+    pub fn weights_changed(&mut self) -> Option<Vec<u32>> {
+        let rules = &self.local.rules;
+        let moves = rules.topic.moves();
+        if moves == self.moves {
+            return None;
+        }
+        self.moves = moves;
+        Some(rules.rate_weights())
     }
 
     /// The next partition that `route` leads; one that was refused lately only where there is no
@@ -65,6 +90,14 @@ impl ProduceWorkload {
 
 impl Workload for ProduceWorkload {
     type Session = ProduceSession;
+
+    fn routes_changed(&mut self) -> Option<Vec<Route>> {
+        let weights = self.weights_changed()?;
+        for (route, weight) in self.routes.iter_mut().zip(weights) {
+            route.rate_weight = weight;
+        }
+        (!self.routes.is_empty()).then(|| self.routes.clone())
+    }
 
     fn open(&mut self, route: RouteId, conn: u32) -> ProduceSession {
         self.opened += 1;

@@ -86,6 +86,7 @@ pub(crate) fn plan(setup: &Setup) -> ProducePlan {
         name: broker.name.clone(),
         endpoints: vec![Endpoint::Unix(broker.name.clone().into())],
         weight: 1,
+        rate_weight: 1,
         paced: true,
     };
     let leader = |index: &i32| (*index, Some((if *index == 7 { 2 } else { 1 }, 9)));

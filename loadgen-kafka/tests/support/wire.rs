@@ -98,6 +98,7 @@ pub(crate) fn plan(setup: &Setup) -> ConsumePlan {
         name: broker.name.clone(),
         endpoints: vec![Endpoint::Unix(broker.name.clone().into())],
         weight: 1,
+        rate_weight: 1,
         paced: true,
     };
     let partitions: Vec<_> = setup

@@ -96,7 +96,10 @@ impl Found {
 
     /// Where connections go, how many, and how many requests are in flight at each broker.
     pub(super) fn places(&self, options: &mut Options) -> Result<Places, Failure> {
-        let routes = self.control.routes(&self.topic).map_err(failure)?;
+        let mut routes = self.control.routes(&self.topic).map_err(failure)?;
+        if options.engine.connections == 0 {
+            level(&mut routes);
+        }
         options.engine.connections = connections(options, routes.len())?;
         let engine = &options.engine;
         let slots = shares(engine.connections, &routes);
@@ -146,6 +149,14 @@ fn connections(options: &Options, brokers: usize) -> Result<u32, Failure> {
     Ok(typed)
 }
 
+/// As many connections for each broker, whatever it leads: one of each worker, when it is one for each
+/// broker and worker.
+fn level(routes: &mut [Route]) {
+    for route in routes {
+        route.weight = 1;
+    }
+}
+
 /// What the cluster refused or could not be asked.
 pub(super) fn failure(error: ControlError) -> Failure {
     Failure::target(error.text)
@@ -177,7 +188,19 @@ pub(crate) fn produce(
 
 #[cfg(test)]
 mod tests {
+    use loadgen_core::engine::deal;
+
     use super::*;
+
+    fn route(weight: u32) -> Route {
+        Route {
+            name: "broker".to_owned(),
+            endpoints: Vec::new(),
+            weight,
+            rate_weight: weight,
+            paced: true,
+        }
+    }
 
     #[test]
     fn every_worker_reaches_every_broker_unless_told_otherwise() {
@@ -193,6 +216,13 @@ mod tests {
         assert_eq!(connections(&options(0, Some(4), None), 3), Ok(12));
         assert_eq!(connections(&options(0, None, Some(vec![1, 2])), 1), Ok(2));
         assert_eq!(connections(&options(3, Some(1), None), 3), Ok(3));
+        // Whatever they lead.
+        let mut routes: Vec<Route> = [9, 1, 1].map(route).to_vec();
+        level(&mut routes);
+        for hand in deal(12, &routes, 4) {
+            let of_routes: Vec<_> = hand.iter().map(|dealt| dealt.route).collect();
+            assert_eq!(of_routes, [0, 1, 2]);
+        }
         let few = connections(&options(2, Some(1), None), 3).unwrap_err();
         let parts = ["-c 2", "3 brokers"];
         assert!(parts.iter().all(|part| few.text.contains(part)), "{few:?}");

@@ -102,6 +102,7 @@ impl Reading {
             name: format!("broker {node}"),
             endpoints: vec![endpoint.clone()],
             weight: 1,
+            rate_weight: 1,
             paced: true,
         }];
         options.engine.connections = connections(&options, routes.len())?;
