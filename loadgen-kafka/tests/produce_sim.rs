@@ -8,7 +8,7 @@ use std::time::Duration;
 use kafka_protocol::records::RecordBatchDecoder;
 use loadgen_core::engine::Simulated;
 use loadgen_core::pace::{Arrival, Pacing};
-use loadgen_core::results::Document;
+use loadgen_core::results::{Document, RunStatus};
 use loadgen_core::run::{Options, start_client};
 use loadgen_core::stop::Stop;
 use loadgen_core::workload::{Endpoint, Route, Scenario as _};
@@ -449,6 +449,22 @@ fn an_open_loop_offers_batches_at_the_rate_of_records() {
     let grown = grown(&logs);
     assert!((9_980..=10_020).contains(&grown), "{grown}");
     assert_eq!(row(&document, "ok").1, grown);
+}
+
+/// Nobody leads the only partition any more, and all brokers go on: a run by count ends some day, and
+/// says what it did not send.
+#[test]
+fn a_partition_that_nobody_leads_any_more_ends_a_run_by_count() {
+    let mut setup = Setup::new(1, 5000);
+    setup.happenings = vec![(100, Happening::Move(0, 99))];
+    let (document, logs) = setup.run();
+    assert!(document.workers[0].gave_up);
+    assert_eq!(document.status, RunStatus::Partial);
+    let mut codes = document.findings.iter().map(|f| f.code.as_str());
+    assert!(codes.any(|code| code == "count_not_reached"));
+    assert!(!document.verdict.valid);
+    assert_eq!(number(&document, "acked_records"), grown(&logs));
+    assert!(document.totals.unsent > 300, "{:?}", document.totals);
 }
 
 /// Brokers that lead nothing, or nothing that keys go to, have no share of the rate; one that becomes a

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::worker::Worker;
+use super::worker::{SWEEP_NS, Worker};
 use crate::driver::Driver;
 use crate::time::{Tick, nanos};
 use crate::workload::Workload;
@@ -14,6 +14,10 @@ use crate::workload::Workload;
 /// After so long with nothing in flight anywhere, although there is something to send, a run is given
 /// up. Targets need their time to agree on who takes over from one that died: 10 to 20 s.
 const STALL_NS: u64 = 30_000_000_000;
+/// So often in a row it must be seen: after a pause of the whole process it is others that have not
+/// looked yet.
+const LOOKS: u32 = 3;
+const LOOKS_NS: u64 = LOOKS as u64 * SWEEP_NS;
 /// How soon a worker that has nothing to send asks whether the others have used what they claimed, ns:
 /// at first, and in the end.
 const ASK_AGAIN_NS: [u64; 2] = [500_000, 50_000_000];
@@ -40,6 +44,33 @@ impl Pulse {
     }
 }
 
+/// What a worker has of what is left to send.
+#[derive(Debug)]
+pub(super) struct Hand {
+    /// Claimed and not sent yet.
+    pub(super) credit: u64,
+    /// The block that is of.
+    pub(super) claimed: u64,
+    /// Since when it has nothing to send, while the others have.
+    waiting_since: Tick,
+    /// When it looks after them.
+    pub(super) look_again: Tick,
+    /// How often in a row the run was seen to get nowhere.
+    still: u32,
+}
+
+impl Default for Hand {
+    fn default() -> Self {
+        Self {
+            credit: 0,
+            claimed: 0,
+            waiting_since: Tick::NEVER,
+            look_again: Tick::NEVER,
+            still: 0,
+        }
+    }
+}
+
 impl<W: Workload, D: Driver> Worker<W, D> {
     /// The run begins.
     pub(super) fn begin_pulse(&self, now: Tick) {
@@ -63,9 +94,15 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         if under_way || self.waits_for_time(now) {
             pulse.busy(now);
         }
-        let connect_ns = nanos(self.options.connect_timeout);
+        // The others are looked at as often as we are.
+        let connect_ns = nanos(self.options.connect_timeout) + LOOKS_NS;
         let [dead_ns, idle_ns] = pulse.still_ns(now);
-        if dead_ns > connect_ns || idle_ns > STALL_NS.max(connect_ns) {
+        if dead_ns <= connect_ns && idle_ns <= STALL_NS.max(connect_ns) {
+            self.hand.still = 0;
+            return;
+        }
+        self.hand.still += 1;
+        if self.hand.still == LOOKS {
             self.end.gave_up = true;
             self.shared.stop.raise(now);
         }
@@ -80,21 +117,21 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     /// What was claimed and cannot be sent now is for whoever can.
     pub(super) fn hand_back(&mut self) {
         let budget = &self.shared.budget;
-        let credit = std::mem::take(&mut self.credit);
-        budget.used(std::mem::take(&mut self.claimed) - credit);
+        let credit = std::mem::take(&mut self.hand.credit);
+        budget.used(std::mem::take(&mut self.hand.claimed) - credit);
         budget.give_back(credit);
     }
 
     /// When to ask again whether there is something left: the others have claimed it, and may hand it
     /// back. [`Tick::NEVER`] where that is not so.
     pub(super) fn ask_others_at(&mut self, now: Tick) -> Tick {
-        let waits = !self.spent && self.credit == 0 && self.shared.budget.is_spent();
+        let waits = !self.spent && self.hand.credit == 0 && self.shared.budget.is_spent();
         if !waits {
-            self.waiting_since = Tick::NEVER;
+            self.hand.waiting_since = Tick::NEVER;
             return Tick::NEVER;
         }
-        self.waiting_since = self.waiting_since.min(now);
+        self.hand.waiting_since = self.hand.waiting_since.min(now);
         let [first, last] = ASK_AGAIN_NS;
-        now.after((now.since(self.waiting_since) / 8).clamp(first, last))
+        now.after((now.since(self.hand.waiting_since) / 8).clamp(first, last))
     }
 }

@@ -378,7 +378,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     #[inline]
     fn ask(&mut self, slot: Slot) -> Asked<Request<W>> {
-        if self.credit == 0 && !self.claim() {
+        if self.hand.credit == 0 && !self.claim() {
             return if self.spent {
                 Asked::Nothing
             } else {
@@ -388,9 +388,9 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         let dealt = self.conns[slot].dealt;
         match self.workload.next(dealt.route, dealt.number, self.number) {
             Next::Ready(request) => {
-                self.credit -= 1;
+                self.hand.credit -= 1;
                 self.number += 1;
-                if self.credit == 0 {
+                if self.hand.credit == 0 {
                     self.hand_back();
                 }
                 Asked::Request(request)
@@ -408,11 +408,11 @@ impl<W: Workload, D: Driver> Worker<W, D> {
     fn claim(&mut self) -> bool {
         let budget = &self.shared.budget;
         if !self.spent {
-            self.credit = budget.claim();
-            self.claimed = self.credit;
-            self.spent = self.credit == 0 && budget.is_over();
+            self.hand.credit = budget.claim();
+            self.hand.claimed = self.hand.credit;
+            self.spent = self.hand.credit == 0 && budget.is_over();
         }
-        self.credit > 0
+        self.hand.credit > 0
     }
 
     /// Puts a request on `slot`; where there is no connection yet, it waits for its own.

@@ -12,6 +12,7 @@ use super::client::Shared;
 use super::conn::{Conn, State};
 use super::deal::Dealt;
 use super::options::{ConnectionCounts, EndpointCounts, EngineOptions, Seat, WorkerEnd};
+use super::pulse::Hand;
 use super::release::{Releases, Strays};
 use crate::buffer::Outbox;
 use crate::driver::{CpuUsed, Driver, Event, Slot, TcpInfo};
@@ -31,7 +32,7 @@ const GATE_POLL_NS: u64 = 500_000;
 /// How long a stop from outside waits for what is in flight, ns.
 const STOP_DRAIN_NS: u64 = 1_000_000_000;
 /// The longest time between two sweeps, ns.
-const SWEEP_NS: u64 = 100_000_000;
+pub(super) const SWEEP_NS: u64 = 100_000_000;
 
 /// Where a worker is in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +98,7 @@ pub struct Worker<W: Workload, D: Driver> {
     pub(super) tcp: Vec<TcpInfo>,
     /// Requests of this worker so far.
     pub(super) number: u64,
-    /// Claimed and not sent yet.
-    pub(super) credit: u64,
-    /// The block that is of.
-    pub(super) claimed: u64,
-    /// Since when it has nothing to send, while the others have; and when it looks after them.
-    pub(super) waiting_since: Tick,
-    look_again: Tick,
+    pub(super) hand: Hand,
     /// Nothing is left to send.
     pub(super) spent: bool,
     pub(super) woke: Tick,
@@ -182,10 +177,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             releasing: false,
             tcp: Vec::new(),
             number: 0,
-            credit: 0,
-            claimed: 0,
-            waiting_since: Tick::NEVER,
-            look_again: Tick::NEVER,
+            hand: Hand::default(),
             spent: false,
             woke: Tick(0),
             sweep_at: Tick(0),
@@ -247,7 +239,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 if self.cpu_begin.is_none() {
                     until = until.min(self.window.begin.max(self.window.epoch));
                 }
-                until = until.min(self.window.end).min(self.look_again);
+                until = until.min(self.window.end).min(self.hand.look_again);
                 (due, precise) = self.next_due();
             }
             Stage::Drain | Stage::Over => until = until.min(self.drain_until),
@@ -339,12 +331,12 @@ impl<W: Workload, D: Driver> Worker<W, D> {
         if self.spent && self.in_flight == self.following() && self.owed == 0 {
             self.begin_drain(now);
         }
-        self.look_again = self.ask_others_at(now);
+        self.hand.look_again = self.ask_others_at(now);
     }
 
     /// Whether everything that may be sent was.
     pub(super) fn nothing_left(&self) -> bool {
-        self.spent || (self.credit == 0 && self.shared.budget.is_over())
+        self.spent || (self.hand.credit == 0 && self.shared.budget.is_over())
     }
 
     /// Connections are tried in turn, and a run must begin some day: with none there after as long

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use loadgen_core::engine::EngineOptions;
+use loadgen_core::protocol::Tables;
 use loadgen_core::results::RunStatus;
 use loadgen_core::run::{Options, StartError, start};
 use loadgen_core::stop::Stop;
-use loadgen_core::workload::Endpoint;
+use loadgen_core::workload::{Endpoint, Route, Scenario};
 
-use crate::echo::{Echo, reply};
+use crate::echo::{Echo, EchoWorkload, reply};
+use crate::harness::route;
 
 /// An echo server that counts; its threads end with their connections.
 fn server() -> (SocketAddr, Arc<AtomicU64>) {
@@ -79,6 +81,82 @@ fn two_runs_in_one_process_count_what_their_servers_count() {
         );
         assert_eq!(document.connections.opened, 8);
     }
+}
+
+/// A route to each of two addresses.
+struct Two([SocketAddr; 2]);
+
+impl Scenario for Two {
+    type Workload = EchoWorkload;
+
+    fn tables(&self) -> Arc<Tables> {
+        Echo::default().tables()
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        let to = |address: &SocketAddr| Route {
+            endpoints: vec![Endpoint::Tcp(*address)],
+            ..route(&address.to_string(), 1)
+        };
+        self.0.iter().map(to).collect()
+    }
+
+    fn workload(&self, _worker: usize, _workers: usize) -> EchoWorkload {
+        EchoWorkload
+    }
+}
+
+/// Answers so many requests of one connection, each after a while, and is gone.
+fn brief(requests: u32, each: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut number = [0; 4];
+        for _ in 0..requests {
+            if stream.read_exact(&mut number).is_err() {
+                return;
+            }
+            std::thread::sleep(each);
+            let answer = reply(u32::from_be_bytes(number), 0);
+            stream.write_all(&answer).unwrap();
+        }
+    });
+    address
+}
+
+/// A worker whose only target is gone ends nobody else's run, and keeps nothing of it to itself.
+#[test]
+fn a_worker_with_nobody_to_ask_leaves_its_part_to_the_others() {
+    let each = Duration::from_millis(1);
+    let mut options = options(Stop::Requests(600));
+    options.engine.connections = 2;
+    options.engine.depth = 1;
+    options.engine.connect_timeout = Duration::from_millis(50);
+    let scenario = Two([brief(5, each), brief(u32::MAX, each)]);
+    let document = start(scenario, options).unwrap().join();
+    assert_eq!(document.status, RunStatus::Complete);
+    assert!(document.workers.iter().all(|worker| !worker.gave_up));
+    let totals = &document.totals;
+    // One may have been on its way when the first was gone.
+    assert_eq!((totals.sent, totals.unsent), (600, 0));
+    assert!(totals.completed >= 599, "{totals:?}");
+}
+
+/// So does one that nobody answers: all are gone, and that is found out for all of them.
+#[test]
+fn a_run_by_count_ends_when_all_of_its_targets_are_gone() {
+    let each = Duration::from_millis(1);
+    let mut options = options(Stop::Requests(600));
+    options.engine.connections = 2;
+    options.engine.depth = 1;
+    options.engine.connect_timeout = Duration::from_millis(50);
+    let document = start(Two([brief(5, each), brief(100, each)]), options).unwrap();
+    let document = document.join();
+    assert_eq!(document.status, RunStatus::Partial);
+    assert!(document.workers.iter().any(|worker| worker.gave_up));
+    let totals = &document.totals;
+    assert_eq!((totals.completed, totals.sent + totals.unsent), (105, 600));
 }
 
 #[test]
