@@ -6,6 +6,7 @@
 mod consume;
 mod end_to_end;
 pub(crate) mod flow;
+mod library;
 mod produce;
 
 use std::ffi::OsString;
@@ -18,12 +19,10 @@ use loadgen_kafka::spec::{ConsumeSpec, ProduceSpec};
 
 use self::consume::ConsumeCommand;
 use self::end_to_end::EndToEndCommand;
+use self::library::Library;
 use self::produce::{ProduceCommand, SeedCommand};
 use crate::command;
 use crate::failure::Failure;
-
-/// The clients there are.
-const CLIENTS: [&str; 1] = ["native"];
 
 /// What can be typed behind `loadgen kafka`.
 #[derive(Debug, Subcommand)]
@@ -60,7 +59,7 @@ fn options(common: &CommonArgs, words: &[OsString]) -> Result<Options, Failure> 
     common.load.connections = typed.or(common.load.workers);
     let mut options = common.options(&command::recorded(words))?;
     options.engine.connections = typed.unwrap_or(0);
-    common.client_of(&CLIENTS)?;
+    Library::of(&common)?;
     Ok(options)
 }
 

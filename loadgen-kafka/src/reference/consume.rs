@@ -241,13 +241,7 @@ impl Consuming {
     }
 
     fn refused(&self, work: &mut Work, consumer: &BaseConsumer<Context>, error: &KafkaError) {
-        let told = consumer.context().take_errors();
-        // What librdkafka said on the way is more to the point than that it took too long.
-        let said = told.into_iter().find(|(code, _)| {
-            !matches!(code, RDKafkaErrorCode::AllBrokersDown)
-        });
-        let (code, reason) = said.unwrap_or_else(|| (fault::code_of(error), error.to_string()));
-        work.refused_to_connect(fault::of(code, &reason), &reason);
+        course::refused(work, consumer.context(), error);
     }
 
     fn list(&self, of: impl Fn(&Place) -> bool) -> TopicPartitionList {
@@ -259,7 +253,9 @@ impl Consuming {
     }
 
     fn place_of(&self, index: i32) -> Option<usize> {
-        let found = self.places.binary_search_by_key(&index, |place| place.index);
+        let found = self
+            .places
+            .binary_search_by_key(&index, |place| place.index);
         found.ok()
     }
 

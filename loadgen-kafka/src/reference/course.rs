@@ -11,10 +11,11 @@ use loadgen_core::protocol::{Cause, Phase};
 use loadgen_core::record::{Recorder, Window};
 use loadgen_core::time::{Tick, nanos};
 use loadgen_core::workload::{Route, RouteId};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde_json::Value;
 
 use super::context::Context;
-use super::fault::Kind;
+use super::fault::{self, Kind};
 use super::settings::STATISTICS_MS;
 use super::threads;
 use crate::wire::Wrong;
@@ -96,12 +97,16 @@ impl Work {
 
     /// No instance could be made to work: no connection is there.
     #[cold]
-    pub(super) fn refused_to_connect(&mut self, kind: Kind, reason: &str) {
+    fn refused_to_connect(&mut self, kind: Kind, reason: &str) {
         match kind {
             Kind::Lost(phase, cause) => self.error(phase, cause, reason),
             // The cluster answered, and says that it will not.
             Kind::Answer(_) => {
-                self.error(Phase::Handshake, Cause::Protocol(Wrong::HandshakeRefused as u8), reason);
+                self.error(
+                    Phase::Handshake,
+                    Cause::Protocol(Wrong::HandshakeRefused as u8),
+                    reason,
+                );
             }
         }
     }
@@ -113,6 +118,18 @@ impl Work {
             .received_untimed(rx.saturating_sub(rx_before), at);
         self.recorder.wrote(tx.saturating_sub(tx_before));
     }
+}
+
+/// An instance could not be made to work, for `error`.
+#[cold]
+pub(super) fn refused(work: &mut Work, context: &Context, error: &KafkaError) {
+    // What librdkafka said on the way is more to the point than that it took too long.
+    let told = context.take_errors();
+    let said = told
+        .into_iter()
+        .find(|(code, _)| *code != RDKafkaErrorCode::AllBrokersDown);
+    let (code, reason) = said.unwrap_or_else(|| (fault::code_of(error), error.to_string()));
+    work.refused_to_connect(fault::of(code, &reason), &reason);
 }
 
 /// Fills the calling thread until the run is over. `connect` makes the task; `instances` is how many

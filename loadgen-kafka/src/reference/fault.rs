@@ -66,7 +66,5 @@ fn by_reason(reason: &str) -> Kind {
 
 /// The code in an error.
 pub(super) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
-    error
-        .rdkafka_error_code()
-        .unwrap_or(RDKafkaErrorCode::Fail)
+    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
 }

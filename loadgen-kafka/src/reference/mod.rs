@@ -11,6 +11,7 @@ mod consume;
 mod context;
 mod course;
 mod fault;
+mod produce;
 mod records;
 mod settings;
 mod threads;
@@ -18,6 +19,7 @@ mod threads;
 use loadgen_core::engine::EngineOptions;
 
 pub use consume::LibrdkafkaConsumer;
+pub use produce::LibrdkafkaProducer;
 
 /// What neither direction can do; one sentence that names the flag.
 fn refuses(options: &EngineOptions) -> Option<String> {

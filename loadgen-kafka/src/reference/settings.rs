@@ -38,34 +38,34 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    fn put(&mut self, name: &'static str, value: impl ToString) {
+    fn put(&mut self, name: &'static str, value: &impl ToString) {
         self.all.push((name, value.to_string()));
     }
 
     fn common(cluster: &ClusterSpec, options: &EngineOptions) -> Self {
         let mut settings = Self::default();
-        settings.put("bootstrap.servers", cluster.bootstrap.join(","));
+        settings.put("bootstrap.servers", &cluster.bootstrap.join(","));
         settings.put("client.id", &cluster.client_id);
         if let Some(who) = &cluster.sasl {
-            settings.put("security.protocol", "sasl_plaintext");
-            settings.put("sasl.mechanism", who.mechanism.name());
+            settings.put("security.protocol", &"sasl_plaintext");
+            settings.put("sasl.mechanism", &who.mechanism.name());
             settings.put("sasl.username", &who.user);
             settings.password = Some(who.password.clone());
         }
         let timeout_ms = options.timeout.as_millis();
         let timeout_ms = timeout_ms.clamp(10, SOCKET_TIMEOUT_MS_MAX);
-        settings.put("socket.timeout.ms", timeout_ms);
+        settings.put("socket.timeout.ms", &timeout_ms);
         let connect_ms = options.connect_timeout.as_millis();
         let connect_ms = connect_ms.clamp(1000, u128::from(u32::MAX / 2));
-        settings.put("socket.connection.setup.timeout.ms", connect_ms);
-        settings.put("socket.nagle.disable", !options.sockets.nagle);
+        settings.put("socket.connection.setup.timeout.ms", &connect_ms);
+        settings.put("socket.nagle.disable", &!options.sockets.nagle);
         if let Some(bytes) = options.sockets.receive_buffer_bytes {
-            settings.put("socket.receive.buffer.bytes", bytes);
+            settings.put("socket.receive.buffer.bytes", &bytes);
         }
         if let Some(bytes) = options.sockets.send_buffer_bytes {
-            settings.put("socket.send.buffer.bytes", bytes);
+            settings.put("socket.send.buffer.bytes", &bytes);
         }
-        settings.put("statistics.interval.ms", STATISTICS_MS);
+        settings.put("statistics.interval.ms", &STATISTICS_MS);
         settings
     }
 
@@ -73,24 +73,24 @@ impl Settings {
     pub(super) fn consumer(spec: &ConsumeSpec, options: &EngineOptions) -> Self {
         let mut settings = Self::common(&spec.cluster, options);
         // It wants a name all the same; nothing is committed and no group is joined.
-        settings.put("group.id", format!("{}-unjoined", spec.cluster.client_id));
-        settings.put("enable.auto.commit", false);
-        settings.put("enable.auto.offset.store", false);
-        settings.put("enable.partition.eof", true);
-        settings.put("auto.offset.reset", "error");
-        settings.put("fetch.min.bytes", spec.min_bytes);
-        settings.put("fetch.wait.max.ms", spec.max_wait_ms);
+        settings.put("group.id", &format!("{}-unjoined", spec.cluster.client_id));
+        settings.put("enable.auto.commit", &false);
+        settings.put("enable.auto.offset.store", &false);
+        settings.put("enable.partition.eof", &true);
+        settings.put("auto.offset.reset", &"error");
+        settings.put("fetch.min.bytes", &spec.min_bytes);
+        settings.put("fetch.wait.max.ms", &spec.max_wait_ms);
         let bytes = spec.partition_max_bytes.min(FETCH_BYTES_MAX);
-        settings.put("max.partition.fetch.bytes", bytes);
-        settings.put("fetch.max.bytes", spec.fetch_max_bytes);
+        settings.put("max.partition.fetch.bytes", &bytes);
+        settings.put("fetch.max.bytes", &spec.fetch_max_bytes);
         // A queue that was full is filled on at once, and not a second later.
-        settings.put("fetch.queue.backoff.ms", 1);
-        settings.put("check.crcs", spec.depth >= Depth::Crc);
+        settings.put("fetch.queue.backoff.ms", &1);
+        settings.put("check.crcs", &(spec.depth >= Depth::Crc));
         let isolation = match spec.isolation {
             Isolation::ReadUncommitted => "read_uncommitted",
             Isolation::ReadCommitted => "read_committed",
         };
-        settings.put("isolation.level", isolation);
+        settings.put("isolation.level", &isolation);
         settings
     }
 
@@ -108,29 +108,29 @@ impl Settings {
             Acks::Leader => 1,
             Acks::All => -1,
         };
-        settings.put("acks", acks);
-        settings.put("request.timeout.ms", spec.timeout_ms.min(900_000));
+        settings.put("acks", &acks);
+        settings.put("request.timeout.ms", &spec.timeout_ms.min(900_000));
         let timeout_ms = options.timeout.as_millis().max(u128::from(LINGER_MS) + 1);
-        settings.put("message.timeout.ms", timeout_ms.min(i32::MAX as u128));
+        settings.put("message.timeout.ms", &timeout_ms.min(i32::MAX as u128));
         // What is lost is counted, and never sent again in silence.
-        settings.put("message.send.max.retries", 0);
-        settings.put("enable.idempotence", false);
+        settings.put("message.send.max.retries", &0);
+        settings.put("enable.idempotence", &false);
         let codec = match spec.records.codec {
             Codec::None => "none",
             codec => codec.name(),
         };
-        settings.put("compression.codec", codec);
+        settings.put("compression.codec", &codec);
         // A batch is full when it has as many records as ours have; only the last one lingers.
-        settings.put("linger.ms", LINGER_MS);
-        settings.put("batch.num.messages", records.clamp(1, BATCH_RECORDS_MAX));
+        settings.put("linger.ms", &LINGER_MS);
+        settings.put("batch.num.messages", &records.clamp(1, BATCH_RECORDS_MAX));
         let room = bytes.saturating_mul(2).max(MILLION);
-        settings.put("batch.size", room.min(i32::MAX as u64));
-        settings.put("message.max.bytes", room.min(MESSAGE_BYTES_MAX));
+        settings.put("batch.size", &room.min(i32::MAX as u64));
+        settings.put("message.max.bytes", &room.min(MESSAGE_BYTES_MAX));
         let queued = records.saturating_mul(in_flight + 1).max(MILLION / 10);
         let queued = queued.min(i32::MAX as u64);
-        settings.put("queue.buffering.max.messages", queued);
+        settings.put("queue.buffering.max.messages", &queued);
         let kib = (room.saturating_mul(in_flight + 1) / 1024).max(1 << 20);
-        settings.put("queue.buffering.max.kbytes", kib.min(i32::MAX as u64));
+        settings.put("queue.buffering.max.kbytes", &kib.min(i32::MAX as u64));
         settings
     }
 
@@ -198,7 +198,11 @@ pub(super) fn refuses_consumer(spec: &ConsumeSpec, options: &EngineOptions) -> O
         {
             return Some(format!(
                 "{flag} {bytes}: librdkafka takes from 1 to {} bytes",
-                if flag == "--min-bytes" { 100_000_000 } else { FETCH_BYTES_MAX }
+                if flag == "--min-bytes" {
+                    100_000_000
+                } else {
+                    FETCH_BYTES_MAX
+                }
             ));
         }
     }

@@ -11,6 +11,7 @@ use loadgen_kafka::plan;
 use loadgen_kafka::spec::{ConsumeSpec, Until};
 
 use super::flow::Reading;
+use super::library::Library;
 use super::{check_max_wait, options, password};
 use crate::drive;
 use crate::failure::Failure;
@@ -83,8 +84,9 @@ fn check_times(options: &Options, spec: &ConsumeSpec) -> Result<(), Failure> {
 pub(super) fn run(typed: &ConsumeCommand, words: &[OsString]) -> Result<u8, Failure> {
     let (options, spec) = judged(typed, words)?;
     let output = &typed.common.output;
+    let library = Library::of(&typed.common)?;
     let reading = match typed.common.client.driver {
-        DriverArg::Epoll => Reading::prepare(&spec, options)?,
+        DriverArg::Epoll => Reading::prepare(&spec, options, library)?,
         DriverArg::Sim => Reading::simulated(&spec, options)?,
     };
     let (client, options) = reading.planned();

@@ -10,6 +10,7 @@ use loadgen_kafka::plan;
 use loadgen_kafka::spec::EndToEndSpec;
 
 use super::flow::Writing;
+use super::library::Library;
 use super::{check_ack_timeout, check_max_wait, options, password};
 use crate::drive;
 use crate::failure::Failure;
@@ -45,6 +46,12 @@ fn judged(typed: &EndToEndCommand, words: &[OsString]) -> Result<(Options, EndTo
     if common.client.driver == DriverArg::Sim {
         return Err(Failure::usage(
             "--driver sim: its scripted cluster is for reading; loadgen serve kafka takes records",
+        ));
+    }
+    if Library::of(common)? != Library::Native {
+        return Err(Failure::usage(
+            "--client librdkafka: end to end is measured with --client native only, whose stamps and \
+             reading are on one clock",
         ));
     }
     let engine = &options.engine;

@@ -19,6 +19,7 @@ use loadgen_kafka::plan;
 use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec};
 use serde_json::{Value, json};
 
+use super::library::Library;
 use crate::failure::Failure;
 
 pub(crate) use read::Reading;
@@ -171,7 +172,7 @@ pub(crate) fn consume(
     options: Options,
     to_end: impl FnOnce(Handle) -> Document,
 ) -> Result<Document, Failure> {
-    Reading::prepare(spec, options)?.run(to_end)
+    Reading::prepare(spec, options, Library::Native)?.run(to_end)
 }
 
 /// Writes what `writes` says. A rate in `options` is one of records, and becomes one of batches.
@@ -183,7 +184,7 @@ pub(crate) fn produce(
     options: Options,
     to_end: impl FnOnce(Handle) -> Document,
 ) -> Result<Document, Failure> {
-    Writing::prepare(writes, options)?.run(to_end)
+    Writing::prepare(writes, options, Library::Native)?.run(to_end)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use loadgen_kafka::plan::{self, NewTopic};
 use loadgen_kafka::spec::ProduceSpec;
 
 use super::flow::{Writes, Writing};
+use super::library::Library;
 use super::{check_ack_timeout, options, password};
 use crate::drive;
 use crate::failure::Failure;
@@ -133,7 +134,7 @@ fn launch(judged: Judged, common: &CommonArgs) -> Result<u8, Failure> {
         records: judged.records,
         create: judged.create.as_ref(),
     };
-    let writing = Writing::prepare(writes, judged.options)?;
+    let writing = Writing::prepare(writes, judged.options, Library::of(common)?)?;
     let (client, options) = writing.planned();
     launch_as(&*client, &options, output, |signals| {
         writing.run(|handle| drive::to_end(handle, signals, output.quiet))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loadgen_core::engine::{Client, Native, Simulated, shares};
+use loadgen_core::engine::{Client, Simulated, shares};
 use loadgen_core::results::Document;
 use loadgen_core::run::{Handle, Options, start_client};
 use loadgen_core::workload::{Endpoint, Route};
@@ -15,6 +15,7 @@ use loadgen_kafka::sim::{KafkaPeer, Log};
 use loadgen_kafka::spec::{ConsumeSpec, Depth, Isolation, Until};
 use serde_json::Value;
 
+use super::super::library::Library;
 use super::{Found, connections, failure};
 use crate::failure::Failure;
 
@@ -44,7 +45,11 @@ impl Reading {
     ///
     /// # Errors
     /// What is not there, or cannot be asked.
-    pub(crate) fn prepare(spec: &ConsumeSpec, mut options: Options) -> Result<Self, Failure> {
+    pub(crate) fn prepare(
+        spec: &ConsumeSpec,
+        mut options: Options,
+        library: Library,
+    ) -> Result<Self, Failure> {
         let mut found = Found::ask(&spec.cluster, &spec.topic)?;
         found.narrow(&spec.partitions)?;
         let (topic, control) = (&found.topic, &mut found.control);
@@ -67,7 +72,7 @@ impl Reading {
             seed: options.engine.seed,
         };
         Ok(Self {
-            client: Arc::new(Native(Arc::new(ConsumeScenario::new(plan)))),
+            client: library.reader(plan, &options.engine),
             options,
             control: Some(found.control),
             topic,

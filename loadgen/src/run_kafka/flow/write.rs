@@ -19,6 +19,7 @@ use loadgen_kafka::reconcile::{self, Growth};
 use loadgen_kafka::spec::{Acks, EndToEndSpec, Isolation, ProduceSpec};
 use serde_json::Value;
 
+use super::super::library::Library;
 use super::{Found, PATIENCE, failure};
 use crate::failure::Failure;
 
@@ -107,7 +108,11 @@ impl Writing {
     ///
     /// # Errors
     /// What is not there, or cannot be asked, or is refused.
-    pub(crate) fn prepare(writes: Writes<'_>, mut options: Options) -> Result<Self, Failure> {
+    pub(crate) fn prepare(
+        writes: Writes<'_>,
+        mut options: Options,
+        library: Library,
+    ) -> Result<Self, Failure> {
         let spec = writes.spec;
         let (before, routes) = Before::ask(found(&writes)?, &spec.partitions, &mut options)?;
         let plan = ProducePlan {
@@ -123,7 +128,7 @@ impl Writing {
         let rules = Arc::clone(scenario.rules());
         let batch_records = in_batches(&mut options, &rules);
         Ok(Self {
-            client: Arc::new(Native(Arc::new(scenario))),
+            client: library.writer(spec, scenario, &options.engine)?,
             options,
             rules,
             acks: spec.acks,
