@@ -78,10 +78,11 @@ pub(crate) fn receive(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
     check_len(unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), 0) })
 }
 
-/// `recv(2)` with `MSG_TRUNC` (tcp(7)): the bytes are thrown away.
+/// `recv(2)` with `MSG_TRUNC` (tcp(7)): the bytes that are there are thrown away. It never waits: with a
+/// low-water mark a receive that has some of its bytes already would sleep past the others.
 #[inline]
 pub(crate) fn discard(fd: RawFd, scratch: &mut [u8]) -> io::Result<usize> {
-    let flags = libc::MSG_TRUNC;
+    let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
     // SAFETY: `scratch` is writable for its whole length, should the kernel copy after all.
     check_len(unsafe { libc::recv(fd, scratch.as_mut_ptr().cast(), scratch.len(), flags) })
 }
@@ -278,7 +279,7 @@ pub(crate) mod librdkafka {
                             taken.bytes += (seen.len + seen.key_len) as u64;
                         }
                         rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                            taken.ends += 1
+                            taken.ends += 1;
                         }
                         other => taken.error = other as i32,
                     }

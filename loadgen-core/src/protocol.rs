@@ -146,8 +146,9 @@ pub struct Tables {
     pub statuses: Vec<Status>,
     /// The names of the causes, without the prefix.
     pub causes: &'static [&'static str],
-    /// Ops whose times say how long the target was asked to wait, not how fast it is: positions in
-    /// `ops`. They have rows of their own and stay out of the summary's distributions.
+    /// Ops whose times say how long the target was asked to wait, not how fast it is, and those of
+    /// routes that are not paced: positions in `ops`. They have rows of their own and stay out of the
+    /// summary's distributions.
     pub apart: &'static [u8],
     /// The status of a request that no reply answers: it is complete when it is written.
     pub written: u16,

@@ -4,14 +4,15 @@
 //! `control` asks a cluster for what a plan must know (blocking, with a codec from outside, never on
 //! the hot path), `cluster` is what workers know of it and share, `reconcile` holds our counts against
 //! it. `greeting` begins a connection, with `sasl`; `fetch` and `produce` are what it does then: rules,
-//! scenario, workload and session of each. `walk` looks into record batches as deep as was asked for.
-//! `wire` encodes and decodes without state, `tables` are the rows of the document, `sim` a cluster for
-//! the sim driver. `target` is a Kafka on sockets.
+//! scenario, workload and session of each; `end_to_end` is both at once. `walk` looks into record
+//! batches as deep as was asked for. `wire` encodes and decodes without state, `tables` are the rows of
+//! the document, `sim` a cluster for the sim driver. `target` is a Kafka on sockets.
 
 #[cfg(feature = "cli")]
 pub mod args;
 pub mod cluster;
 pub mod control;
+pub mod end_to_end;
 pub mod fetch;
 pub mod greeting;
 pub mod plan;

@@ -39,7 +39,7 @@ const UNACKED: &str = "unacked";
 /// numbers go into `protocol_details.reconciliation`, the findings into the document, which is
 /// judged anew.
 pub fn written(document: &mut Document, writing: &Writing<'_>) {
-    let acked = units(document, |row| row.status == "ok");
+    let acked = units(document, |row| row.op == "produce" && row.status == "ok");
     let unknown = unknown(document, writing);
     let grown = writing.growth.ok().map(sum);
     let partition = |growth: &Growth| json!({"partition": growth.partition, "before": growth.before, "after": growth.after});
@@ -86,7 +86,9 @@ pub fn written(document: &mut Document, writing: &Writing<'_>) {
 /// log should have grown by.
 #[must_use]
 pub fn expected(document: &Document) -> u64 {
-    units(document, |row| row.status == "ok" || row.status == UNACKED)
+    units(document, |row| {
+        row.op == "produce" && (row.status == "ok" || row.status == UNACKED)
+    })
 }
 
 /// Without acknowledgements a broker says that it refuses a batch by closing the connection, and no
@@ -141,8 +143,14 @@ fn growth_findings(writing: &Writing<'_>, acked: u64, unknown: u64, grown: i64) 
     })
 }
 
-/// Records that were sent and that nobody answered for, at the most.
+/// Records that were sent and that nobody answered for, at the most. Where the sessions counted them,
+/// they know; otherwise whatever failed may have been a whole batch.
 fn unknown(document: &Document, writing: &Writing<'_>) -> u64 {
+    let produce = &document.protocol_details["produce"];
+    let count = |name: &str| produce[name].as_u64();
+    if let Some((unknown, unacked)) = count("unknown_records").zip(count("unacked_records")) {
+        return unknown.saturating_add(unacked);
+    }
     let batch_records = writing.batch_records;
     let names: Vec<String> = maybe_written(writing.acks)
         .iter()

@@ -16,7 +16,7 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{
     BrokerId, FetchRequest, FetchResponse, RequestHeader, ResponseHeader,
 };
-use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _};
+use kafka_protocol::protocol::{Decodable as _, Encodable, HeaderVersion};
 use loadgen_core::driver::sim::{Accept, Action, Peer, Script};
 use loadgen_core::time::Tick;
 use loadgen_core::workload::Endpoint;
@@ -32,6 +32,8 @@ const UNKNOWN_PARTITION: i16 = 3;
 const NOT_LEADER: i16 = 6;
 const FENCED_EPOCH: i16 = 74;
 const UNKNOWN_EPOCH: i16 = 75;
+/// The first version of Fetch whose refusals say who leads.
+const LEADER_FROM: i16 = 12;
 
 /// A partition's log and who leads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,36 +195,13 @@ impl KafkaPeer {
     }
 
     fn partition(&mut self, node: i32, asked: &FetchPartition, room: usize) -> PartitionData {
-        let data = PartitionData::default()
-            .with_partition_index(asked.partition)
-            .with_high_watermark(-1)
-            .with_last_stable_offset(-1)
-            .with_log_start_offset(-1)
-            .with_records(Some(Bytes::new()));
+        let data = nothing(asked.partition);
         let log = self.logs.iter().find(|log| log.index == asked.partition);
         let Some(log) = log.copied() else {
             return data.with_error_code(UNKNOWN_PARTITION);
         };
-        let epoch = asked.current_leader_epoch;
-        let error = if log.leader.0 != node {
-            NOT_LEADER
-        } else if epoch >= 0 && epoch < log.leader.1 {
-            FENCED_EPOCH
-        } else if epoch > log.leader.1 {
-            UNKNOWN_EPOCH
-        } else {
-            0
-        };
-        if error != 0 {
-            let data = data.with_error_code(error);
-            let leader = LeaderIdAndEpoch::default()
-                .with_leader_id(BrokerId(log.leader.0))
-                .with_leader_epoch(log.leader.1);
-            return if self.version >= 12 {
-                data.with_current_leader(leader)
-            } else {
-                data
-            };
+        if let Some(refused) = not_here(self.version, node, log.leader, asked) {
+            return refused;
         }
         let ends = |data: PartitionData| {
             data.with_high_watermark(log.end)
@@ -269,16 +248,7 @@ impl KafkaPeer {
             }
             response.responses.push(answer);
         }
-        let mut out = BytesMut::new();
-        let encoded = ResponseHeader::default()
-            .with_correlation_id(header.correlation_id)
-            .encode(&mut out, FetchResponse::header_version(self.version))
-            .and_then(|()| response.encode(&mut out, self.version));
-        if encoded.is_err() {
-            script.add(0, Action::End);
-            return false;
-        }
-        let mut bytes = framed(&out);
+        let mut bytes = encoded(self.version, header.correlation_id, &response);
         let patience_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
         let wait_ns = if silent { patience_ms * 1_000_000 } else { 0 };
         if mood.lost.is_some() {
@@ -293,16 +263,6 @@ impl KafkaPeer {
         mood.lost.is_none()
     }
 
-    /// What is known here: Fetch, of one version.
-    fn versions(&self, correlation: i32) -> Vec<u8> {
-        let mut body = correlation.to_be_bytes().to_vec();
-        body.extend([0, 0, 0, 0, 0, 1]);
-        body.extend(api::FETCH.to_be_bytes());
-        body.extend(self.version.to_be_bytes());
-        body.extend(self.version.to_be_bytes());
-        framed(&body)
-    }
-
     fn answer(&mut self, node: i32, mut frame: Bytes, script: &mut Script) -> bool {
         let key = frame.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
         let version = if key == Some(api::FETCH) {
@@ -313,7 +273,7 @@ impl KafkaPeer {
         match RequestHeader::decode(&mut frame, version) {
             Ok(header) if key == Some(api::FETCH) => self.fetch(node, &header, &mut frame, script),
             Ok(header) if key == Some(api::API_VERSIONS) => {
-                let bytes = self.versions(header.correlation_id);
+                let bytes = versions(header.correlation_id, &[(api::FETCH, self.version)]);
                 script.add(self.delay_ns, Action::Bytes(bytes));
                 true
             }
@@ -339,6 +299,70 @@ fn made_up(records: u32, value_bytes: usize) -> Vec<u8> {
         }
     }
     composer.finish(Codec::None, 0).unwrap_or_default()
+}
+
+/// The answer about a partition with no records.
+pub(crate) fn nothing(index: i32) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(index)
+        .with_high_watermark(-1)
+        .with_last_stable_offset(-1)
+        .with_log_start_offset(-1)
+        .with_records(Some(Bytes::new()))
+}
+
+/// Why `node` does not answer for a partition with this leader; `None`: it does.
+pub(crate) fn not_here(
+    version: i16,
+    node: i32,
+    leader: (i32, i32),
+    asked: &FetchPartition,
+) -> Option<PartitionData> {
+    let epoch = asked.current_leader_epoch;
+    let error = if leader.0 != node {
+        NOT_LEADER
+    } else if epoch >= 0 && epoch < leader.1 {
+        FENCED_EPOCH
+    } else if epoch > leader.1 {
+        UNKNOWN_EPOCH
+    } else {
+        return None;
+    };
+    let data = nothing(asked.partition).with_error_code(error);
+    if version < LEADER_FROM {
+        return Some(data);
+    }
+    let leader = LeaderIdAndEpoch::default()
+        .with_leader_id(BrokerId(leader.0))
+        .with_leader_epoch(leader.1);
+    Some(data.with_current_leader(leader))
+}
+
+/// A reply's frame; an empty one where the codec has no such version.
+pub(crate) fn encoded<R: Encodable + HeaderVersion>(
+    version: i16,
+    correlation: i32,
+    response: &R,
+) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    let done = ResponseHeader::default()
+        .with_correlation_id(correlation)
+        .encode(&mut out, R::header_version(version))
+        .and_then(|()| response.encode(&mut out, version));
+    done.map_or_else(|_| Vec::new(), |()| framed(&out))
+}
+
+/// What is known: some requests, of one version each. Their numbers and versions.
+pub(crate) fn versions(correlation: i32, known: &[(i16, i16)]) -> Vec<u8> {
+    let mut body = correlation.to_be_bytes().to_vec();
+    body.extend([0, 0]);
+    body.extend((known.len() as u32).to_be_bytes());
+    for (key, version) in known {
+        for number in [key, version, version] {
+            body.extend(number.to_be_bytes());
+        }
+    }
+    framed(&body)
 }
 
 pub(crate) fn framed(body: &[u8]) -> Vec<u8> {

@@ -210,3 +210,54 @@ pub struct ProduceSpec {
     /// Seed of contents.
     pub seed: u64,
 }
+
+/// What `loadgen kafka end-to-end` can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndToEndSpec {
+    /// What is written.
+    pub write: ProduceSpec,
+    /// How it is read: all that is written from now on, see [`EndToEndSpec::follow`].
+    pub read: ConsumeSpec,
+    /// So many readers read every record.
+    pub fan_out: u32,
+}
+
+/// How much a fetch brings, and how long a broker may wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchSpec {
+    /// `max_bytes` of a partition in a fetch.
+    pub partition_max_bytes: i32,
+    /// `max_bytes` of a fetch.
+    pub fetch_max_bytes: i32,
+    /// `min_bytes` of a fetch.
+    pub min_bytes: i32,
+    /// How long a broker may wait for them, ms.
+    pub max_wait_ms: i32,
+}
+
+impl EndToEndSpec {
+    /// To write what `write` says, and to have `fan_out` readers follow it.
+    #[must_use]
+    pub fn follow(write: ProduceSpec, fetch: FetchSpec, fan_out: u32) -> Self {
+        let read = ConsumeSpec {
+            cluster: write.cluster.clone(),
+            topic: write.topic.clone(),
+            partitions: write.partitions.clone(),
+            from: From::Latest,
+            until: Until::Follow,
+            records: None,
+            partition_max_bytes: fetch.partition_max_bytes,
+            fetch_max_bytes: fetch.fetch_max_bytes,
+            min_bytes: fetch.min_bytes,
+            max_wait_ms: fetch.max_wait_ms,
+            isolation: Isolation::ReadUncommitted,
+            depth: Depth::Records,
+            seeded_record_bytes: None,
+        };
+        Self {
+            write,
+            read,
+            fan_out,
+        }
+    }
+}

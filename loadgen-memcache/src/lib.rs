@@ -5,9 +5,9 @@
 //! which key. `session` is one connection, by the `rules` of the run: `greeting` begins it, `body`
 //! streams what comes. `objects` and `sizes` are what keys and values look like, `wire` encodes and
 //! decodes without state, `tables` are the rows of the document, `local` is what the sessions of a
-//! worker share, `sim` a server for the sim driver. `target` is a memcached on sockets; `stats` asks
-//! servers for their numbers, `reconcile` holds ours against them; `memaslap` reads what its users
-//! bring.
+//! worker share, `sim` a server for the sim driver. `target` is a memcached on sockets; `stats` asks a
+//! server for its numbers, `witness` all of them, each once, and `reconcile` holds ours against
+//! them; `memaslap` reads what its users bring.
 
 #[cfg(feature = "cli")]
 pub mod args;
@@ -30,6 +30,7 @@ pub mod stats;
 pub mod tables;
 pub mod target;
 pub mod wire;
+pub mod witness;
 pub mod workload;
 
 pub use plan::{MemcachePlan, PlanError};

@@ -25,6 +25,7 @@ pub struct Local {
     /// Keys and values of what was written.
     pub object_tx_bytes: Cell<u64>,
     lists: RefCell<Vec<Vec<Key>>>,
+    watched: Cell<usize>,
 }
 
 /// How many lists are kept: more than that are not in use at once on a busy worker.
@@ -36,11 +37,29 @@ pub fn add(counter: &Cell<u64>, count: u64) {
     counter.set(counter.get() + count);
 }
 
+/// Places in windows whose last write a worker remembers, in all: 8 MB of them.
+const WATCHED_MAX: usize = 1 << 18;
+
 impl Local {
     /// For one worker.
     #[must_use]
     pub fn shared() -> Rc<Self> {
         Rc::default()
+    }
+
+    /// How many of `keys` places the next session may watch: all as long as there is memory for them,
+    /// then fewer. What is not watched is not checked.
+    #[must_use]
+    pub fn watch(&self, keys: u64) -> usize {
+        let left = WATCHED_MAX - self.watched.get();
+        let places = usize::try_from(keys).unwrap_or(usize::MAX).min(left);
+        self.watched.set(self.watched.get() + places);
+        places
+    }
+
+    /// A session that watched so many is gone.
+    pub fn unwatch(&self, places: usize) {
+        self.watched.set(self.watched.get().saturating_sub(places));
     }
 
     /// An empty list.
@@ -135,9 +154,29 @@ pub fn sum(workers: &[Value]) -> Value {
     })
 }
 
+/// Adds the counts of a run before the run: they are in the servers' too.
+pub fn add_prelude(details: &mut Value, prelude: &Value) {
+    for name in ["object_tx_bytes", "verified", "mismatched"] {
+        let sum = details[name].as_u64().zip(prelude[name].as_u64());
+        if let Some((own, before)) = sum {
+            details[name] = (own + before).into();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_is_watched_than_there_is_memory_for() {
+        let local = Local::default();
+        assert_eq!(local.watch(1000), 1000);
+        assert_eq!(local.watch(1 << 20), WATCHED_MAX - 1000);
+        assert_eq!(local.watch(7), 0);
+        local.unwatch(1000);
+        assert_eq!(local.watch(2000), 1000);
+    }
 
     #[test]
     fn workers_add_up_and_one_sample_is_kept() {

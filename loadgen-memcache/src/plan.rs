@@ -3,12 +3,13 @@
 //! [`MemcacheSpec`] is what a user or a program says, [`MemcachePlan`] what will be done. Names are
 //! looked up here, once; nothing connects.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use loadgen_core::address;
 pub use loadgen_core::plan::PlanError;
 use loadgen_core::plan::refuse;
-use loadgen_core::workload::{Random, Route};
+use loadgen_core::workload::{Endpoint, Random, Route};
 use serde_json::{Value, json};
 
 use crate::mix::Blend;
@@ -68,7 +69,7 @@ impl MemcachePlan {
         Ok(plan)
     }
 
-    /// One for each server, with every address that was found.
+    /// One for each address of each server.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -217,6 +218,13 @@ fn digits(spec: &MemcacheSpec) -> (bool, usize) {
 }
 
 fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
+    routes_by(spec, address::look_up)
+}
+
+fn routes_by(
+    spec: &MemcacheSpec,
+    look_up: impl Fn(&str, u16) -> Result<Vec<Endpoint>, String>,
+) -> Result<Vec<Route>, PlanError> {
     if let Some(path) = &spec.unix_socket {
         if !spec.servers.is_empty() {
             return refuse("--unix-socket and servers exclude each other");
@@ -238,6 +246,7 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
         ));
     }
     let mut routes: Vec<Route> = Vec::with_capacity(spec.servers.len());
+    let mut names = BTreeSet::new();
     for (position, typed) in spec.servers.iter().enumerate() {
         let what = format!("server {} ({typed})", position + 1);
         let place = address::split(typed).or_else(|why| refuse(format!("{what}: {why}")))?;
@@ -247,18 +256,30 @@ fn routes(spec: &MemcacheSpec) -> Result<Vec<Route>, PlanError> {
         } else {
             format!("{host}:{port}")
         };
-        if routes.iter().any(|route| route.name == name) {
+        if !names.insert(name.clone()) {
             return refuse(format!("{what}: give each server once"));
         }
-        let endpoints = address::look_up(&host, port)
-            .map_err(|why| PlanError::Target(format!("{what}: {why}")))?;
-        routes.push(Route {
-            name,
-            endpoints,
+        let endpoints =
+            look_up(&host, port).map_err(|why| PlanError::Target(format!("{what}: {why}")))?;
+        // Of a name with several addresses each is a server: its keys are its own.
+        let several = endpoints.len() > 1;
+        routes.extend(endpoints.into_iter().map(|endpoint| Route {
+            name: if several {
+                format!("{name} ({endpoint})")
+            } else {
+                name.clone()
+            },
+            endpoints: vec![endpoint],
             weight: 1,
             rate_weight: 1,
             paced: true,
-        });
+        }));
+    }
+    if routes.len() > SERVERS_MAX {
+        return refuse(format!(
+            "the servers have {} addresses, more than the {SERVERS_MAX} that there may be",
+            routes.len()
+        ));
     }
     Ok(routes)
 }

@@ -38,6 +38,28 @@ fn servers_are_routes_with_their_default_port() {
 }
 
 #[test]
+fn each_address_of_a_name_is_a_server_of_its_own() {
+    let mut spec = spec();
+    spec.servers = vec!["cache".into(), "127.0.0.1:7".into()];
+    let addresses = |host: &str, port| {
+        let last = if host == "cache" { 1..3 } else { 1..2 };
+        let address = |n| Endpoint::Tcp(([10, 0, 0, n], port).into());
+        Ok(last.map(address).collect())
+    };
+    let routes = routes_by(&spec, addresses).unwrap();
+    let names: Vec<&str> = routes.iter().map(|r| r.name.as_str()).collect();
+    let expected = [
+        "cache:11211 (10.0.0.1:11211)",
+        "cache:11211 (10.0.0.2:11211)",
+    ];
+    assert_eq!(names, [expected[0], expected[1], "127.0.0.1:7"]);
+    assert!(routes.iter().all(|route| route.endpoints.len() == 1));
+    spec.servers.push("cache".into());
+    let twice = routes_by(&spec, addresses).unwrap_err();
+    assert!(twice.to_string().contains("give each server once"));
+}
+
+#[test]
 fn a_name_without_an_address_is_no_usage_error() {
     let mut spec = spec();
     spec.servers = vec!["no-such-host.invalid".into()];

@@ -5,26 +5,15 @@
 //! change a number of ours.
 
 use loadgen_core::results::{Document, Finding, Operation, Weight, judge};
-use loadgen_core::workload::Endpoint;
 use serde_json::{Map, Value, json};
 
 use crate::spec::{MemcacheSpec, SizeRange, Sizes};
 use crate::stats::ServerStats;
 use crate::target::ITEM_OVERHEAD_BYTES;
-
-/// What one server said; an error is why it said nothing.
-#[derive(Clone, Debug)]
-pub struct Witness {
-    /// Its address.
-    pub endpoint: Endpoint,
-    /// Before the first request, prefill too.
-    pub before: Result<ServerStats, String>,
-    /// After the last.
-    pub after: Result<ServerStats, String>,
-}
+use crate::witness::Witness;
 
 /// Counters that grow, kept as what the run added to them.
-const DELTAS: [&str; 22] = [
+pub(crate) const DELTAS: [&str; 22] = [
     "cmd_get",
     "cmd_set",
     "cmd_touch",
@@ -140,20 +129,46 @@ pub fn memory_bytes(spec: &MemcacheSpec, items: u64) -> u64 {
 }
 
 /// Puts what the servers said under `targets[].server`, adds the findings, and judges anew.
-/// `prefill_bytes` is what the prefilled keys need on each server, at the least.
-pub fn reconcile(document: &mut Document, witnesses: &[Witness], prefill_bytes: Option<u64>) {
+pub fn reconcile(document: &mut Document, witnesses: &[Witness]) {
+    // Where each witness has its numbers: at the first of its addresses.
+    let mut told: Vec<Option<String>> = vec![None; witnesses.len()];
+    let mut again = 0;
     for target in &mut document.targets {
-        let mut of = witnesses.iter();
-        let witness = of.find(|w| w.endpoint.to_string() == target.address);
-        target.server = witness.map_or(Value::Null, server);
+        let is_its = |w: &Witness| w.endpoints.iter().any(|e| e.to_string() == target.address);
+        let Some(at) = witnesses.iter().position(is_its) else {
+            continue;
+        };
+        again += u32::from(told[at].is_some());
+        target.server = server(&witnesses[at], told[at].as_deref());
+        told[at].get_or_insert_with(|| target.address.clone());
     }
-    let found = findings(document, witnesses, prefill_bytes);
+    let mut found = findings(document, witnesses);
+    found.extend((again > 0).then(|| same_server(again)));
     document.findings.extend(found);
     judge(document);
 }
 
-fn server(witness: &Witness) -> Value {
+fn same_server(again: u32) -> Finding {
+    finding(
+        "same_server",
+        Weight::Note,
+        [f64::from(again), 0.0],
+        "targets",
+        "some targets are a server that is among them already, by another address or name: what it \
+         counted is counted once, and it had the load of all of them",
+    )
+}
+
+/// What a server said; where that stands under another address already, only which.
+fn server(witness: &Witness, same_as: Option<&str>) -> Value {
     let nothing = ServerStats::default();
+    let unsaid = Witness {
+        endpoints: Vec::new(),
+        before: Ok(nothing.clone()),
+        after: Ok(nothing.clone()),
+        prefill_bytes: None,
+    };
+    let witness = if same_as.is_some() { &unsaid } else { witness };
     let before = witness.before.as_ref().unwrap_or(&nothing);
     let after = witness.after.as_ref().unwrap_or(&nothing);
     let known = if witness.after.is_ok() { after } else { before };
@@ -167,9 +182,10 @@ fn server(witness: &Witness) -> Value {
         names.iter().map(row).collect()
     };
     json!({
+        "same_as": same_as,
         "error": error,
         "version": known.counters.get("version"),
-        "restarted": restarted(witness),
+        "restarted": restarted(witness).filter(|_| same_as.is_none()),
         "settings": rows(&SETTINGS, &|name| known.setting(name)),
         "evicts": known.settings.get("evictions").map(|on| on == "on"),
         "before": rows(&GAUGES, &|name| before.count(name)),
@@ -201,11 +217,7 @@ fn sum(witnesses: &[Witness], counter: &str) -> Option<u64> {
     witnesses.iter().map(|w| delta(w, counter)).sum()
 }
 
-fn findings(
-    document: &Document,
-    witnesses: &[Witness],
-    prefill_bytes: Option<u64>,
-) -> Vec<Finding> {
+fn findings(document: &Document, witnesses: &[Witness]) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(unasked(witnesses));
     found.extend(restarts(witnesses));
@@ -231,7 +243,7 @@ fn findings(
              wake-up (20 by default): deep pipelines and batches are slowed by that, raise -R",
         ));
     }
-    found.extend(over_memory(witnesses, prefill_bytes));
+    found.extend(over_memory(witnesses));
     found
 }
 
@@ -298,7 +310,54 @@ fn mismatches(document: &Document, witnesses: &[Witness]) -> Vec<Finding> {
             )
         })
     };
-    CHECKS.iter().filter_map(mismatch).collect()
+    let mut found: Vec<Finding> = CHECKS.iter().filter_map(mismatch).collect();
+    if found.is_empty() {
+        found.extend(elsewhere(document, witnesses, weight));
+    }
+    found
+}
+
+/// Statuses of GET and SET that a server counts, one in `cmd_get` or `cmd_set` for each request.
+const COUNTED: [&str; 3] = ["ok", "not_found", "mismatch"];
+
+/// Sums may agree and hide that one server served what was another's: each alone, where a request is
+/// one command and every one is counted.
+fn elsewhere(document: &Document, witnesses: &[Witness], weight: Weight) -> Option<Finding> {
+    let plain = |row: &Operation| {
+        ["get", "set"].contains(&row.op.as_str())
+            && COUNTED.contains(&row.status.as_str())
+            && row.total_units == row.total_count
+    };
+    if !document.operations.iter().all(plain) {
+        return None;
+    }
+    let differs = |witness: &Witness| {
+        let theirs = delta(witness, "cmd_get")? + delta(witness, "cmd_set")?;
+        let at = |address: &str| witness.endpoints.iter().any(|e| e.to_string() == address);
+        let rows = document.targets.iter().filter(|t| at(&t.address));
+        let (ours, lost) = rows.fold((0, 0), |(ours, lost), row| {
+            (ours + row.completed, lost + row.failed)
+        });
+        let lost = lost + document.totals.unanswered;
+        let agrees = (ours..=ours + lost).contains(&theirs);
+        (!agrees).then(|| {
+            (
+                witness.endpoints[0].to_string(),
+                [ours as f64, theirs as f64],
+            )
+        })
+    };
+    let (address, numbers) = witnesses.iter().find_map(differs)?;
+    Some(finding(
+        "server_mismatch",
+        weight,
+        numbers,
+        "requests",
+        &format!(
+            "the sums agree, but {address} served another number of requests than it answered here: \
+             something between us deals them out anew, or this program counts wrong"
+        ),
+    ))
 }
 
 /// Units of requests whose replies never came, at the most.
@@ -315,30 +374,64 @@ fn has_others(document: &Document, witnesses: &[Witness]) -> bool {
     let opened = sum(witnesses, "total_connections");
     let were_there = |w: &Witness| {
         let before = w.before.as_ref().ok();
-        before.and_then(|stats| stats.count("curr_connections")) > Some(1)
+        before
+            .is_some_and(|stats| stats.count("curr_connections") > Some(1 + more_listeners(stats)))
     };
     opened.is_some_and(|opened| opened > ours) || witnesses.iter().any(were_there)
 }
 
-fn over_memory(witnesses: &[Witness], prefill_bytes: Option<u64>) -> Option<Finding> {
-    let needed = prefill_bytes?;
-    let limit = |w: &Witness| w.before.as_ref().ok()?.count("limit_maxbytes");
+/// memcached counts sockets that listen as connections, all but one of them: without `-l` it listens
+/// in both families (`-l` is the setting `inter`), with it at each address of a list.
+fn more_listeners(stats: &ServerStats) -> u64 {
+    match stats.settings.get("inter").map(String::as_str) {
+        None => 0,
+        Some("NULL") => 1,
+        Some(list) => list.matches(',').count() as u64,
+    }
+}
+
+/// What a server's prefilled keys need, and the memory it has for all items, where that is less.
+#[must_use]
+pub fn too_little_memory(witness: &Witness) -> Option<[u64; 2]> {
+    let needed = witness.prefill_bytes?;
+    let limit = witness.before.as_ref().ok()?.count("limit_maxbytes")?;
     // 0: the server has no limit of its own.
-    let least = witnesses
-        .iter()
-        .filter_map(limit)
-        .filter(|n| *n > 0)
-        .min()?;
-    (needed > least).then(|| {
+    (limit > 0 && needed > limit).then_some([needed, limit])
+}
+
+/// SETs of a prefill that were refused: the keys are not there, and what was to be measured is another
+/// load. `operations` are the prefill's.
+#[must_use]
+pub fn prefill_refused(operations: &[Operation]) -> Option<Finding> {
+    let refused = operations.iter().filter(|row| row.status != "ok");
+    let count: u64 = refused.clone().map(|row| row.total_units).sum();
+    let first = refused.max_by_key(|row| row.total_units)?;
+    (count > 0).then(|| {
         finding(
-            "prefill_over_memory",
-            Weight::Doubt,
-            [needed as f64, least as f64],
-            "bytes",
-            "the prefilled keys and values need more memory than a server has, so not all of them \
-             can be hits: give memcached a larger -m, or ask for fewer or smaller keys",
+            "prefill_refused",
+            Weight::Invalid,
+            [count as f64, 0.0],
+            "keys",
+            &format!(
+                "the prefill was refused ({}), so nothing was measured: give memcached more memory (-m), \
+                 larger items (-I), or ask for fewer or smaller keys",
+                first.status
+            ),
         )
     })
+}
+
+fn over_memory(witnesses: &[Witness]) -> Option<Finding> {
+    let short = witnesses.iter().filter_map(too_little_memory);
+    let [needed, limit] = short.max_by_key(|[needed, limit]| needed - limit)?;
+    Some(finding(
+        "prefill_over_memory",
+        Weight::Doubt,
+        [needed as f64, limit as f64],
+        "bytes",
+        "the prefilled keys and values need more memory than a server has, so not all of them \
+         can be hits: give memcached a larger -m, or ask for fewer or smaller keys",
+    ))
 }
 
 fn finding(
@@ -359,210 +452,5 @@ fn finding(
 }
 
 #[cfg(test)]
-mod tests {
-    use loadgen_core::results::{Latency, Target, sample};
-
-    use super::*;
-
-    /// What a server says: pid 1, all counters 0 but those that are named.
-    fn stats(numbers: &[(&str, u64)]) -> ServerStats {
-        let zeros = DELTAS.iter().chain(&GAUGES).map(|name| (*name, 0));
-        let rows = zeros.chain([("pid", 1), ("uptime", 1)]);
-        let all = rows.chain(numbers.iter().copied());
-        ServerStats {
-            counters: all
-                .map(|(name, n)| (name.to_owned(), n.to_string()))
-                .collect(),
-            settings: [("maxbytes".to_owned(), "67108864".to_owned())].into(),
-        }
-    }
-
-    fn witness(port: u16, before: &[(&str, u64)], after: &[(&str, u64)]) -> Witness {
-        Witness {
-            endpoint: Endpoint::Tcp(([127, 0, 0, 1], port).into()),
-            before: Ok(stats(before)),
-            after: Ok(stats(after)),
-        }
-    }
-
-    fn row(op: &str, status: &str, units: u64) -> Operation {
-        Operation {
-            op: op.to_owned(),
-            status: status.to_owned(),
-            outcome: "ok".to_owned(),
-            count: units,
-            units,
-            total_count: units,
-            total_units: units,
-            apart: false,
-            response_time: Latency::default(),
-        }
-    }
-
-    /// 90 GETs with 80 hits, 10 SETs, over two servers.
-    fn document() -> Document {
-        let mut document = sample::document(false);
-        document.operations = vec![
-            row("get", "ok", 40),
-            row("get", "mismatch", 10),
-            row("multiget", "ok", 30),
-            row("get", "not_found", 10),
-            row("set", "ok", 9),
-            row("add", "exists", 1),
-            row("set", "too_large", 77),
-        ];
-        document.connections.opened = 4;
-        document.targets = [1, 2]
-            .map(|port| Target {
-                address: format!("127.0.0.1:{port}"),
-                route: String::new(),
-                opened: 2,
-                completed: 0,
-                failed: 0,
-                server: Value::Null,
-            })
-            .into();
-        document
-    }
-
-    const FIRST: [(&str, u64); 5] = [
-        ("cmd_get", 40),
-        ("get_hits", 40),
-        ("cmd_set", 5),
-        ("total_connections", 3),
-        ("conn_yields", 2),
-    ];
-    const SECOND: [(&str, u64); 5] = [
-        ("cmd_get", 50),
-        ("get_hits", 40),
-        ("get_misses", 10),
-        ("cmd_set", 5),
-        ("total_connections", 3),
-    ];
-
-    fn codes(document: &Document) -> Vec<(&str, Weight)> {
-        let ours = document.findings.iter();
-        let ours = ours.filter(|f| f.code.starts_with("memcache."));
-        ours.map(|f| (f.code.as_str(), f.weight)).collect()
-    }
-
-    #[test]
-    fn counts_that_agree_are_no_finding_and_the_servers_are_in_the_document() {
-        let mut document = document();
-        let witnesses = [witness(1, &[], &FIRST), witness(2, &[], &SECOND)];
-        reconcile(&mut document, &witnesses, None);
-        assert_eq!(codes(&document), [("memcache.conn_yields", Weight::Note)]);
-        let server = &document.targets[1].server;
-        assert_eq!(server["delta"]["get_misses"], 10);
-        assert_eq!(server["settings"]["maxbytes"], 67_108_864);
-        assert_eq!(server["settings"]["num_threads"], Value::Null);
-        assert_eq!(server["before"]["curr_items"], 0);
-        assert_eq!(server["error"], Value::Null);
-    }
-
-    #[test]
-    fn a_difference_is_invalid_and_with_others_around_a_doubt() {
-        let mut more = SECOND;
-        more[1].1 += 1;
-        let run = |before: &[(&str, u64)], extra_connections: u64| {
-            let mut document = document();
-            let mut after = more.to_vec();
-            after[4].1 += extra_connections;
-            let witnesses = [witness(1, &[], &FIRST[..4]), witness(2, before, &after)];
-            reconcile(&mut document, &witnesses, None);
-            document
-        };
-        let alone = run(&[], 0);
-        assert_eq!(
-            codes(&alone),
-            [("memcache.count_mismatch", Weight::Invalid)]
-        );
-        assert!(!alone.verdict.valid);
-        let finding = alone.findings.iter().find(|f| f.code.contains("mismatch"));
-        let finding = finding.unwrap();
-        assert_eq!((finding.actual, finding.limit), (Some(80.0), Some(81.0)));
-        assert_eq!(finding.unit.as_deref(), Some("get_hits"));
-        for together in [run(&[], 1), run(&[("curr_connections", 2)], 0)] {
-            assert_eq!(
-                codes(&together),
-                [("memcache.count_mismatch", Weight::Doubt)]
-            );
-        }
-    }
-
-    #[test]
-    fn what_failed_here_may_have_been_served_there() {
-        let mut document = document();
-        document.totals.failed = 2;
-        let mut more = SECOND;
-        (more[0].1, more[1].1) = (52, 42);
-        let witnesses = [witness(1, &[], &FIRST[..4]), witness(2, &[], &more)];
-        reconcile(&mut document, &witnesses, None);
-        assert_eq!(codes(&document), []);
-        more[0].1 = 49;
-        document.findings.clear();
-        let witnesses = [witness(1, &[], &FIRST[..4]), witness(2, &[], &more)];
-        reconcile(&mut document, &witnesses, None);
-        assert_eq!(codes(&document).len(), 1, "fewer than were answered");
-    }
-
-    #[test]
-    fn a_restart_and_silence_are_said_and_nothing_is_compared() {
-        let mut document = document();
-        let again = witness(1, &[("total_connections", 9)], &FIRST);
-        let mut silent = witness(2, &[], &SECOND);
-        silent.after = Err("stats of 127.0.0.1:2: connection refused".to_owned());
-        reconcile(&mut document, &[again, silent], None);
-        let expected = [
-            ("memcache.server_restarted", Weight::Doubt),
-            ("memcache.not_reconciled", Weight::Note),
-        ];
-        assert_eq!(codes(&document), expected);
-        assert_eq!(document.targets[0].server["restarted"], true);
-        assert_eq!(document.targets[0].server["delta"]["cmd_get"], Value::Null);
-        let error = document.targets[1].server["error"].as_str().unwrap();
-        assert!(error.contains("refused"), "{error}");
-    }
-
-    #[test]
-    fn memory_is_keys_values_and_headers() {
-        let spec = MemcacheSpec {
-            value_bytes: Sizes(vec![
-                SizeRange {
-                    min_bytes: 0,
-                    max_bytes: 200,
-                    weight: 3,
-                },
-                SizeRange {
-                    min_bytes: 500,
-                    max_bytes: 500,
-                    weight: 1,
-                },
-            ]),
-            ..MemcacheSpec::default()
-        };
-        assert_eq!(memory_bytes(&spec, 10), 10 * (64 + 200 + 56));
-    }
-
-    #[test]
-    fn evictions_and_too_little_memory_are_found() {
-        let mut document = document();
-        let memory = [("limit_maxbytes", 1000)];
-        let mut first = FIRST.to_vec();
-        first[4] = ("evictions", 7);
-        let witnesses = [witness(1, &memory, &first), witness(2, &memory, &SECOND)];
-        reconcile(&mut document, &witnesses, Some(1001));
-        let expected = [
-            ("memcache.evictions", Weight::Doubt),
-            ("memcache.prefill_over_memory", Weight::Doubt),
-        ];
-        assert_eq!(codes(&document), expected);
-        let mut enough = self::document();
-        reconcile(&mut enough, &witnesses[1..], Some(1000));
-        assert!(
-            codes(&enough)
-                .iter()
-                .all(|(code, _)| !code.contains("prefill"))
-        );
-    }
-}
+#[path = "reconcile_tests.rs"]
+mod tests;

@@ -88,13 +88,23 @@ pub struct MemcacheSession {
     payload_rx_bytes: u64,
 }
 
+impl Drop for MemcacheSession {
+    fn drop(&mut self) {
+        if let Some(Watch(places)) = &self.watch {
+            self.local.unwatch(places.len());
+        }
+    }
+}
+
 impl MemcacheSession {
     /// A new connection.
     #[must_use]
     pub fn new(rules: Arc<Rules>, local: Rc<Local>) -> Self {
         let place = (Key::new(0, 0), Tick::NEVER);
         Self {
-            watch: rules.watch.map(|keys| Watch(vec![place; keys as usize])),
+            watch: rules
+                .watch
+                .map(|keys| Watch(vec![place; local.watch(keys)])),
             remembers: rules.remembers(),
             rules,
             local,
@@ -165,7 +175,8 @@ impl MemcacheSession {
             return Expect::Anything;
         };
         let expiry_s = u64::from(self.rules.expiry_s(key));
-        let place = key.index() as usize % places.len().max(1);
+        let window = self.rules.watch.unwrap_or(0).max(1);
+        let place = (key.index() % window) as usize;
         let Some(place) = places.get_mut(place).filter(|_| expiry_s > 0) else {
             return Expect::Anything;
         };

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use loadgen_core::workload::Endpoint;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::spec::Credentials;
 use crate::wire::HEADER_BYTES;
@@ -31,6 +33,9 @@ pub struct ServerStats {
     pub counters: BTreeMap<String, String>,
     /// `stats settings`; empty where the server has none.
     pub settings: BTreeMap<String, String>,
+    /// Bytes the server had from us on this connection when it said its counters: they are in its
+    /// `bytes_read`.
+    pub asked_bytes: u64,
 }
 
 impl ServerStats {
@@ -48,10 +53,18 @@ impl ServerStats {
             if let Some(who) = sasl {
                 line.authenticate(who)?;
             }
+            // Old and foreign servers have no settings. The counters last: nothing that is sent for
+            // this connection is missing in them.
+            let settings = line.stats("settings");
+            let counters = line.stats("");
             Ok(Self {
-                counters: line.stats("")?,
-                // Old and foreign servers have no settings.
-                settings: line.stats("settings").unwrap_or_default(),
+                // Who ended the talk at the first question said why there.
+                settings: match (settings, &counters) {
+                    (Err(why), Err(_)) => return Err(why),
+                    (settings, _) => settings.unwrap_or_default(),
+                },
+                counters: counters?,
+                asked_bytes: line.sent_bytes,
             })
         });
         said.map_err(|why| format!("stats of {endpoint}: {why}"))
@@ -93,20 +106,27 @@ impl Stream for UnixStream {
 struct Line {
     stream: Box<dyn Stream>,
     until: Instant,
+    sent_bytes: u64,
 }
 
 impl Line {
     fn open(endpoint: &Endpoint, until: Instant) -> io::Result<Self> {
         let stream: Box<dyn Stream> = match endpoint {
             Endpoint::Tcp(address) => Box::new(TcpStream::connect_timeout(address, left(until)?)?),
-            Endpoint::Unix(path) => Box::new(UnixStream::connect(path)?),
+            Endpoint::Unix(path) => Box::new(connect_unix(path, left(until)?)?),
         };
-        Ok(Self { stream, until })
+        Ok(Self {
+            stream,
+            until,
+            sent_bytes: 0,
+        })
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.patience(left(self.until)?)?;
-        self.stream.write_all(bytes)
+        self.stream.write_all(bytes)?;
+        self.sent_bytes += bytes.len() as u64;
+        Ok(())
     }
 
     /// One reply: its header and its body.
@@ -174,6 +194,15 @@ impl Line {
     }
 }
 
+/// A server whose backlog is full holds a connect to its unix socket until there is room; how long,
+/// the timeout of a send says (`unix(7)`, `SO_SNDTIMEO`).
+fn connect_unix(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_write_timeout(Some(patience))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(socket.into())
+}
+
 /// The time that is left, which must not be nothing: a timeout of 0 would mean none at all.
 fn left(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
@@ -211,6 +240,28 @@ mod tests {
         assert_eq!(stats.count("version"), None, "no number");
         assert_eq!(stats.setting("maxbytes"), Some(5 << 20));
         assert_eq!(stats.setting("nothing"), None);
+        // All that was asked was read when it said so, and the words of both questions are in it.
+        assert_eq!(stats.count("bytes_read"), Some(stats.asked_bytes));
+        assert_eq!(stats.asked_bytes, 2 * 24 + 8);
+    }
+
+    #[test]
+    fn a_unix_socket_with_a_full_backlog_is_given_up_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let patience = Duration::from_millis(100);
+        let waiting: Vec<_> = (0..8)
+            .map_while(|_| connect_unix(&path, patience).ok())
+            .collect();
+        assert!(waiting.len() < 8, "the backlog is full");
+        let begun = Instant::now();
+        let endpoint = Endpoint::Unix(path);
+        let said = ServerStats::ask(&endpoint, None, Duration::from_millis(200)).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{said}");
+        assert!(said.starts_with("stats of unix:"), "{said}");
     }
 
     #[test]

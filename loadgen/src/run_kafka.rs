@@ -4,16 +4,20 @@
 //! is asked, the run takes place while leaders are watched, the cluster is asked again.
 
 mod consume;
+mod end_to_end;
 pub(crate) mod flow;
 mod produce;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::Subcommand;
 use loadgen_core::cli::CommonArgs;
 use loadgen_core::run::Options;
+use loadgen_kafka::spec::{ConsumeSpec, ProduceSpec};
 
 use self::consume::ConsumeCommand;
+use self::end_to_end::EndToEndCommand;
 use self::produce::{ProduceCommand, SeedCommand};
 use crate::command;
 use crate::failure::Failure;
@@ -28,17 +32,10 @@ pub(crate) enum KafkaCommand {
     Consume(Box<ConsumeCommand>),
     /// Write batches to a topic
     Produce(Box<ProduceCommand>),
-    /// Write and read at once, on one clock (not built yet)
-    EndToEnd(Words),
+    /// Write and read at once, on one clock: how old records are when they arrive
+    EndToEnd(Box<EndToEndCommand>),
     /// Fill a topic with a number of records, as fast as it goes
     Seed(Box<SeedCommand>),
-}
-
-/// Words that nobody reads yet.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Words {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    words: Vec<OsString>,
 }
 
 /// Runs it; the exit code.
@@ -50,11 +47,7 @@ pub(crate) fn run(typed: &KafkaCommand, words: &[OsString]) -> Result<u8, Failur
         KafkaCommand::Consume(consume) => consume::run(consume, words),
         KafkaCommand::Produce(produce) => produce::run(produce, words),
         KafkaCommand::Seed(seed) => produce::seed(seed, words),
-        KafkaCommand::EndToEnd(typed) => Err(Failure::usage(format!(
-            "kafka end-to-end is not built yet, so its {} words are not read: kafka produce and kafka \
-             consume measure one direction each",
-            typed.words.len()
-        ))),
+        KafkaCommand::EndToEnd(both) => end_to_end::run(both, words),
     }
 }
 
@@ -74,4 +67,28 @@ fn options(common: &CommonArgs, words: &[OsString]) -> Result<Options, Failure> 
 /// The password, when none was typed.
 fn password() -> Option<String> {
     std::env::var(loadgen_kafka::args::PASSWORD).ok()
+}
+
+/// A broker's patience with a fetch is below ours.
+fn check_max_wait(spec: &ConsumeSpec, timeout: Duration) -> Result<(), Failure> {
+    let wait = Duration::from_millis(spec.max_wait_ms.unsigned_abs().into());
+    if wait < timeout {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--max-wait {wait:?} is not below --timeout {timeout:?}: fetches would time out while the \
+         broker waits for records"
+    )))
+}
+
+/// A broker's patience with its replicas is not above ours.
+fn check_ack_timeout(spec: &ProduceSpec, timeout: Duration) -> Result<(), Failure> {
+    let wait = Duration::from_millis(spec.timeout_ms.unsigned_abs().into());
+    if wait <= timeout {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--ack-timeout {wait:?} is above --timeout {timeout:?}: we would give up before the broker \
+         does"
+    )))
 }

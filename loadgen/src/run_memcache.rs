@@ -11,24 +11,26 @@ use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::engine::{Native, Simulated};
 use loadgen_core::host;
 use loadgen_core::pace::Pacing;
-use loadgen_core::results::{Document, exit};
+use loadgen_core::results::{Document, RunStatus, exit};
 use loadgen_core::run::{Options, start_client};
 use loadgen_core::stop::Stop;
 use loadgen_core::workload::{Endpoint, Scenario as _};
 use loadgen_memcache::args::MemcacheArgs;
-use loadgen_memcache::reconcile::{Witness, memory_bytes, reconcile};
-use loadgen_memcache::stats::ServerStats;
+use loadgen_memcache::local;
+use loadgen_memcache::reconcile::{memory_bytes, prefill_refused, reconcile, too_little_memory};
+use loadgen_memcache::witness::Asking;
 use loadgen_memcache::{MemcachePeer, MemcachePlan, MemcacheScenario};
 
 use crate::failure::Failure;
 use crate::launch::{launch, launch_as};
+use crate::say::say;
 use crate::signals::Signals;
 use crate::{command, drive, prelude};
 
 /// The clients there are.
 const CLIENTS: [&str; 1] = ["native"];
 
-/// How long a server may take to say its numbers.
+/// How long the servers may take to say their numbers, all together.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Requests in flight of a prefill, at the least: it is not measured, so it may be quick.
@@ -89,17 +91,26 @@ pub(crate) fn measure(
     signals: &Signals,
     quiet: bool,
 ) -> Result<Document, Failure> {
-    let ask = |endpoint: &Endpoint| {
-        let sasl = scenario.memcache_plan().spec().sasl.as_ref();
-        ServerStats::ask(endpoint, sasl, PATIENCE)
+    let asking = Asking {
+        sasl: scenario.memcache_plan().spec().sasl.clone(),
+        patience: PATIENCE,
     };
-    let endpoints = endpoints(scenario);
-    let before: Vec<_> = endpoints.iter().map(ask).collect();
+    // A run that is to end before it begins says so itself.
+    let mut witnesses = asking.before(&endpoints(scenario), &|| signals.asked());
     let prefill = scenario.prefill(options.engine.connections);
-    let prefill_bytes = prefill.as_ref().map(|(_, requests)| {
+    if let Some((_, requests)) = &prefill {
         let spec = scenario.memcache_plan().spec();
-        memory_bytes(spec, requests / endpoints.len().max(1) as u64)
-    });
+        let bytes = memory_bytes(spec, requests / witnesses.len().max(1) as u64);
+        for witness in &mut witnesses {
+            witness.prefill_bytes = Some(bytes);
+            if let Some([needed, limit]) = too_little_memory(witness) {
+                say(format!(
+                    "the prefill needs {needed} bytes of {}, which has {limit}: not all keys will be there",
+                    witness.endpoints[0]
+                ));
+            }
+        }
+    }
     let filled = match prefill {
         None => None,
         Some((scenario, requests)) => {
@@ -112,26 +123,30 @@ pub(crate) fn measure(
         |d: &Document| [exit::BUG, exit::INTERRUPTED, exit::TARGET].contains(&d.verdict.exit_code);
     let mut document = match filled {
         Some(filled) if ended(&filled) => prelude::alone(filled, "prefill"),
+        Some(filled) if prefill_refused(&filled.operations).is_some() => {
+            let found = prefill_refused(&filled.operations);
+            let mut document = prelude::alone(filled, "prefill");
+            document.findings.extend(found);
+            document
+        }
         filled => {
             let client = Native(Arc::new(scenario.clone()));
             let handle = start_client(Arc::new(client), options.clone())?;
             let mut document = drive::to_end(handle, signals, quiet);
             if let Some(filled) = filled {
                 prelude::put_before(&mut document, &filled, "prefill");
+                local::add_prelude(&mut document.protocol_details, &filled.protocol_details);
             }
             document
         }
     };
-    let after: Vec<_> = endpoints.iter().map(ask).collect();
-    let said = endpoints.into_iter().zip(before.into_iter().zip(after));
-    let witnesses: Vec<Witness> = said
-        .map(|(endpoint, (before, after))| Witness {
-            endpoint,
-            before,
-            after,
-        })
-        .collect();
-    reconcile(&mut document, &witnesses, prefill_bytes);
+    // Whoever has ended the run still wants to know what the servers say.
+    let ended = signals.asked();
+    asking.after(&mut witnesses, &|| !ended && signals.asked());
+    if !ended && signals.asked() {
+        (document.interrupted, document.status) = (true, RunStatus::Partial);
+    }
+    reconcile(&mut document, &witnesses);
     Ok(document)
 }
 

@@ -234,6 +234,61 @@ fn full_memory_is_counted_by_its_status() {
 }
 
 #[test]
+fn a_prefill_that_is_refused_is_not_measured_upon() {
+    let _machine = machine();
+    let server = Memcached::start(&["-M", "-m", "8"]);
+    let address = server.address();
+    let args = ["memcache", "-n", "1k", "--keys", "50k", "--prefill"];
+    let ran = loadgen(&[&args[..], &["--json", &address]].concat());
+    let document = ran.document();
+    assert!(ran.stderr.contains("the prefill needs"), "{}", ran.stderr);
+    assert_found(&document, "memcache.prefill_refused");
+    assert_eq!(document.summary.requests.completed, 0);
+    assert_eq!(
+        units(&document, &SETS, &["ok"]),
+        server.stats().get("cmd_set")
+    );
+    assert_reconciled(&document);
+    assert_eq!(ran.code, Some(6), "{:?}", document.findings);
+}
+
+#[test]
+fn one_server_with_two_addresses_is_counted_once() {
+    let _machine = machine();
+    let server = Memcached::start(&["-l", "127.0.0.2"]);
+    let (one, two) = (server.address(), format!("127.0.0.2:{}", server.port));
+    let ran = loadgen(&["memcache", "-n", "20k", "-c", "8", "--json", &one, &two]);
+    let document = ran.complete();
+    assert_reconciled(&document);
+    assert_found(&document, "memcache.same_server");
+    assert_eq!(document.targets[1].server["same_as"], *one);
+    assert_equal(&document, &[server]);
+}
+
+#[test]
+fn a_mute_server_does_not_keep_the_signals_waiting() {
+    let _machine = machine();
+    let server = Memcached::start(&[]);
+    server.freeze();
+    let address = server.address();
+    for args in [
+        &["memcache", "--json"][..],
+        &["memaslap", "-x", "10000", "-s"],
+    ] {
+        let begun = std::time::Instant::now();
+        let running = start(&[], &[args, &[&address]].concat());
+        std::thread::sleep(Duration::from_millis(500));
+        let pid = rustix::process::Pid::from_raw(running.pid().cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let ran = running.finish();
+        assert_eq!(ran.code, Some(130), "{}", ran.stderr);
+        // Two questions of two seconds each were waited for.
+        assert!(begun.elapsed().as_millis() < 3000, "{:?}", begun.elapsed());
+    }
+    server.thaw();
+}
+
+#[test]
 fn an_item_that_is_too_large_is_refused_and_the_connection_kept() {
     let _machine = machine();
     let server = Memcached::start(&[]);

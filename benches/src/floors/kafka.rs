@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create, sendfile};
 use serde_json::{Value, json};
 
@@ -20,6 +21,11 @@ use crate::sys;
 
 /// A wake-up is worth so many bytes.
 const LOW_WATER: usize = 256 * 1024;
+/// A broker that says nothing for so long is stuck.
+const SILENCE: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
 
 /// Runs a floor of Kafka; `requests` of its line are records, `bytes` their payload.
 pub(super) fn run(args: &FloorArgs) -> io::Result<Value> {
@@ -81,6 +87,7 @@ fn consume(
                 sys::set_low_water(fd, wanted)?;
                 low_water = wanted;
             }
+            readable(socket)?;
             left -= some(sys::discard(fd, &mut scratch[..left])?)?;
         }
         replies += 1;
@@ -136,6 +143,15 @@ fn check_length(reply: &[u8], prepared: &Prepared) -> io::Result<()> {
     Err(io::Error::other(format!(
         "a reply of {length} bytes, where the first had {first}"
     )))
+}
+
+/// Waits for as many bytes as the low-water mark says.
+fn readable(socket: &TcpStream) -> io::Result<()> {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    match poll(&mut polled, Some(&SILENCE))? {
+        0 => Err(io::Error::other("nothing came for 5 s")),
+        _ => Ok(()),
+    }
 }
 
 fn some(bytes: usize) -> io::Result<usize> {

@@ -123,10 +123,13 @@ fn goals(text: &mut String, rows: &[GoalRow]) {
     }
 }
 
+/// The cells of a row.
+type Cells = Box<dyn Fn(&Comparison) -> Vec<String>>;
+
 /// Columns of a table of comparisons, after the peer's name: heads, and the cells of a row.
 struct Layout {
     heads: String,
-    cells: Box<dyn Fn(&Comparison) -> Vec<String>>,
+    cells: Cells,
 }
 
 impl Layout {

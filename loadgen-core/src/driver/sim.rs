@@ -34,16 +34,25 @@ pub enum Action {
     End,
     /// It resets.
     Reset,
+    /// It looks at the connection again: see [`Peer::look`]. Later steps may overtake it.
+    Look,
 }
 
-/// What a peer does next, in order; each step so many ns after now, never before the one in front.
+/// What a peer does next, in order; each step so many ns after now, never before the one in front on
+/// the same connection.
 #[derive(Debug, Default)]
-pub struct Script(Vec<(u64, Action)>);
+pub struct Script(Vec<(Option<u64>, u64, Action)>);
 
 impl Script {
     /// Adds a step, `after_ns` from now.
     pub fn add(&mut self, after_ns: u64, action: Action) {
-        self.0.push((after_ns, action));
+        self.0.push((None, after_ns, action));
+    }
+
+    /// Adds a step on connection `id`, whatever this one is: what was asked there may wait for what
+    /// comes here. Nothing happens when it is gone.
+    pub fn add_on(&mut self, id: u64, after_ns: u64, action: Action) {
+        self.0.push((Some(id), after_ns, action));
     }
 }
 
@@ -57,6 +66,9 @@ pub trait Peer {
 
     /// Bytes came on connection `id`.
     fn receive(&mut self, id: u64, bytes: &[u8], at: Tick, script: &mut Script);
+
+    /// The time of an [`Action::Look`] on connection `id` has come.
+    fn look(&mut self, _id: u64, _at: Tick, _script: &mut Script) {}
 
     /// Connection `id` was closed by the generator.
     fn closed(&mut self, _id: u64, _at: Tick) {}
@@ -93,6 +105,7 @@ enum What {
     Bytes(Vec<u8>),
     End,
     Reset,
+    Look,
     Flushed,
 }
 
@@ -141,14 +154,22 @@ impl<P: Peer> Sim<P> {
     }
 
     fn perform(&mut self, slot: Slot, script: Script) {
-        for (after_ns, action) in script.0 {
-            let at = self.now.after(after_ns).max(self.conns[slot].last);
-            self.conns[slot].last = at;
+        for (id, after_ns, action) in script.0 {
+            let of_id = |id| self.conns.iter().position(|conn| conn.id == id);
+            let Some(slot) = id.map_or(Some(slot), of_id) else {
+                continue;
+            };
             let what = match action {
                 Action::Bytes(bytes) => What::Bytes(bytes),
                 Action::End => What::End,
                 Action::Reset => What::Reset,
+                Action::Look => {
+                    self.plan(slot, self.now.after(after_ns), What::Look);
+                    continue;
+                }
             };
+            let at = self.now.after(after_ns).max(self.conns[slot].last);
+            self.conns[slot].last = at;
             self.plan(slot, at, what);
         }
     }
@@ -190,6 +211,11 @@ impl<P: Peer> Sim<P> {
             What::Reset => {
                 self.conns[slot].reset = true;
                 self.readable(slot);
+            }
+            What::Look => {
+                let mut script = Script::default();
+                self.peer.look(planned.id, self.now, &mut script);
+                self.perform(slot, script);
             }
             What::Flushed => {
                 self.conns[slot].kept = 0;

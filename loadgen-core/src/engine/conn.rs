@@ -59,6 +59,8 @@ pub(super) struct Conn<S, R> {
     pub(super) state: State,
     /// Its route's pacing is the run's.
     pub(super) paced: bool,
+    /// It is not paced, and had nothing to ask any more when it was asked last.
+    pub(super) done: bool,
     pub(super) session: Option<S>,
     /// A position in the worker's table of endpoints.
     pub(super) endpoint: usize,
@@ -114,6 +116,7 @@ impl<S, R> Conn<S, R> {
             dealt,
             state,
             paced,
+            done: false,
             session: None,
             endpoint: 0,
             flight: VecDeque::new(),

@@ -13,7 +13,7 @@ use crate::driver::{Buffers, CpuUsed, DriverStats, SocketOptions, TcpInfo};
 use crate::pace::{Dispatch, Pacing};
 use crate::record::ErrorTable;
 use crate::stop::Stop;
-use crate::time::Clock;
+use crate::time::{Clock, Tick};
 use crate::workload::{Endpoint, RouteId};
 
 /// The shape of the load: everything a worker needs to know that is not the protocol's.
@@ -154,6 +154,8 @@ pub struct WorkerEnd {
     pub waiting: &'static str,
     /// What its driver knows of itself.
     pub driver: DriverStats,
+    /// When it had nothing new to send on paced routes; `None`: it never came so far.
+    pub drained_at: Option<Tick>,
     /// CPU it used in the measured window; `None` where it is not known.
     pub cpu_used: Option<CpuUsed>,
     /// Of that, time spent turning until a release, ns.

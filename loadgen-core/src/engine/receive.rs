@@ -222,13 +222,18 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             .copied()
             .unwrap_or(false);
         self.recorder.answered(&answer, error);
+        let mut all_units = u64::from(reply.units);
         if !self.tally.is_empty() {
             for (op, status, units) in self.tally.drain() {
                 self.recorder.units(op, status, units);
+                all_units += u64::from(units);
             }
             for origin in self.tally.drain_origins() {
                 self.recorder.arrived(origin, now);
             }
+        }
+        if !conn.paced {
+            self.recorder.unpaced(all_units);
         }
         if let Some(feedback) = reply.feedback {
             let dealt = conn.dealt;

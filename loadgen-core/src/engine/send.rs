@@ -339,6 +339,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             let dealt = self.conns[slot].dealt;
             match self.workload.next(dealt.route, dealt.number, self.number) {
                 Next::Ready(request) => {
+                    self.conns[slot].done = false;
                     sent = self.driver.now();
                     self.number += 1;
                     self.in_flight += 1;
@@ -346,13 +347,24 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                     self.put(slot, request, sent, sent);
                 }
                 Next::Idle => {
+                    self.conns[slot].done = false;
                     self.leave_alone(slot, sent);
                     break;
                 }
-                Next::Done => break,
+                Next::Done => {
+                    self.conns[slot].done = true;
+                    break;
+                }
             }
         }
         self.flush(slot);
+    }
+
+    /// Whether a connection of a route that is not paced may still have something to ask: one that
+    /// is there, and did not say otherwise.
+    pub(super) fn followers_go_on(&self) -> bool {
+        let goes_on = |conn: &Conn<_, _>| !conn.paced && !conn.done && conn.state == State::Ready;
+        self.conns.iter().any(goes_on)
     }
 
     /// Requests in flight on routes that are not paced.

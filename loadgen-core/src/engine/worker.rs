@@ -141,11 +141,8 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             connections: slots as u32,
             ..WorkerEnd::default()
         };
-        let is_error = tables
-            .statuses
-            .iter()
-            .map(|s| s.outcome == Outcome::Error)
-            .collect();
+        let statuses = tables.statuses.iter();
+        let is_error = statuses.map(|s| s.outcome == Outcome::Error).collect();
         let releases = Releases::new(&options, &routes, &dealt, workers);
         Self {
             driver,
@@ -276,7 +273,7 @@ impl<W: Workload, D: Driver> Worker<W, D> {
             }
             Stage::Gate => self.look_at_gate(now),
             Stage::Run => self.look_while_running(now),
-            Stage::Drain if self.in_flight == 0 || now >= self.drain_until => {
+            Stage::Drain if self.is_drained() || now >= self.drain_until => {
                 self.stage = Stage::Over;
             }
             _ => {}
@@ -367,13 +364,21 @@ impl<W: Workload, D: Driver> Worker<W, D> {
 
     fn begin_drain(&mut self, now: Tick) {
         self.end_cpu();
+        self.end.drained_at = Some(now);
+        if self.conns.iter().any(|conn| !conn.paced) {
+            self.recorder.drain(now);
+        }
         self.stage = Stage::Drain;
         self.drain_until = now + self.options.drain;
         self.counts.alive_at_end = self.alive;
         self.workload.draining();
-        if self.in_flight == 0 {
+        if self.is_drained() {
             self.stage = Stage::Over;
         }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.in_flight == 0 && !self.followers_go_on()
     }
 
     fn end_cpu(&mut self) {

@@ -197,6 +197,16 @@ impl Recorder {
         }
     }
 
+    /// The worker sends nothing new from `at` on: what it goes on to receive is no part of a window
+    /// whose end was not planned. Others may still send, so times are recorded as before.
+    pub fn drain(&mut self, at: Tick) {
+        self.turn(at);
+        if self.window.end == Tick::NEVER {
+            self.hand_over(at);
+            (self.set.stage, self.until) = (Stage::Drain, Tick::NEVER);
+        }
+    }
+
     #[cold]
     fn rotate(&mut self) {
         let start = self.until;
@@ -228,6 +238,7 @@ impl Recorder {
     pub fn sent_unpaced(&mut self, sent: Tick) {
         self.turn(sent);
         self.set.counts.sent += 1;
+        self.set.counts.sent_unpaced += 1;
     }
 
     /// A request that was sent carries so many application bytes.
@@ -296,6 +307,14 @@ impl Recorder {
         if let Some(origin) = answer.origin {
             self.arrived(origin, answer.last);
         }
+    }
+
+    /// The request that was answered last, with so many units in all, was of a route that is not
+    /// paced.
+    #[inline]
+    pub fn unpaced(&mut self, units: u64) {
+        self.set.counts.completed_unpaced += 1;
+        self.set.counts.units_unpaced += units;
     }
 
     /// Something made at `origin` came at `at`. Of the window are those made in it.

@@ -53,8 +53,13 @@ const KINDS: usize = 11;
 pub struct Counts {
     /// Requests sent.
     pub sent: u64,
+    /// Of those, the ones that no pacing asked for: of routes that are not paced, and what feedback
+    /// brought about.
+    pub sent_unpaced: u64,
     /// Replies of any status.
     pub completed: u64,
+    /// Of those, the ones on routes that are not paced.
+    pub completed_unpaced: u64,
     /// Requests that ended without a usable reply.
     pub failed: u64,
     /// Of those, intended in the window and failed after its end.
@@ -75,6 +80,8 @@ pub struct Counts {
     pub error_replies: u64,
     /// Units completed.
     pub units: u64,
+    /// Of those, units on routes that are not paced.
+    pub units_unpaced: u64,
     /// Of those, units whose outcome is an error.
     pub error_units: u64,
     /// Application bytes received.
@@ -90,6 +97,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Requests that were sent because they were due.
+    #[must_use]
+    pub const fn sent_paced(&self) -> u64 {
+        self.sent.saturating_sub(self.sent_unpaced)
+    }
+
     /// A request of the schedule was due at `tick`.
     #[inline]
     pub(super) fn due(&mut self, tick: Tick) {
@@ -100,7 +113,9 @@ impl Counts {
     /// Adds `other`.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
+        self.sent_unpaced += other.sent_unpaced;
         self.completed += other.completed;
+        self.completed_unpaced += other.completed_unpaced;
         self.failed += other.failed;
         self.failed_late += other.failed_late;
         self.unanswered += other.unanswered;
@@ -114,6 +129,7 @@ impl Counts {
         }
         self.error_replies += other.error_replies;
         self.units += other.units;
+        self.units_unpaced += other.units_unpaced;
         self.error_units += other.error_units;
         self.payload_rx_bytes += other.payload_rx_bytes;
         self.payload_rx_unknown |= other.payload_rx_unknown;

@@ -215,7 +215,7 @@ fn totals(sum: &Aggregate, stop: Stop) -> Totals {
     let unsent = match stop {
         Stop::After(_) | Stop::Exhausted => total.unsent,
         // The plan is the schedule: what was not sent of it, due or not, was left out.
-        Stop::Requests(requests) => requests.saturating_sub(total.sent),
+        Stop::Requests(requests) => requests.saturating_sub(total.sent_paced()),
     };
     Totals {
         sent: total.sent,
@@ -249,8 +249,8 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
         },
         rate: Rate {
             offered_per_s: offered_per_s(outcome, window_ns),
-            achieved_per_s: per_s(window.completed),
-            units_per_s: per_s(window.units),
+            achieved_per_s: per_s(window.completed.saturating_sub(window.completed_unpaced)),
+            units_per_s: per_s(window.units.saturating_sub(window.units_unpaced)),
             error_ratio: error_ratio(window),
         },
         payload: Payload {

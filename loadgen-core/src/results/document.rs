@@ -317,9 +317,9 @@ pub struct Rate {
     /// Requests released by the schedule per second: over the window, or in a run by count over the
     /// schedule's own length. `null` in closed loop.
     pub offered_per_s: Option<f64>,
-    /// Completed requests per second.
+    /// Completed requests per second, without those of routes that are not paced.
     pub achieved_per_s: Option<f64>,
-    /// Completed units per second.
+    /// Completed units per second, without those of routes that are not paced.
     pub units_per_s: Option<f64>,
     /// Failed requests and the error share of the replies (by reply or by unit, whichever is more),
     /// of all that ended in the window; 0 to 1.

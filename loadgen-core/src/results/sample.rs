@@ -262,6 +262,7 @@ fn worker_end((worker, completed): (usize, u64)) -> WorkerEnd {
         },
         waiting: "virtual",
         driver: DriverStats::default(),
+        drained_at: None,
         cpu_used: Some(CpuUsed {
             user_ns: 30 * MS,
             system_ns: (80 + 20 * worker as u64) * MS,

@@ -297,7 +297,10 @@ impl Control {
     fn outcome(self, ends: Vec<WorkerEnd>, refusals: Vec<String>, over: Tick) -> Outcome {
         let mut window = self.window();
         if window.end == Tick::NEVER {
-            window.end = self.sum.last_end.max(window.begin);
+            // Those who listen to the others go on behind it.
+            let drained: Option<Vec<Tick>> = ends.iter().map(|end| end.drained_at).collect();
+            let last = drained.and_then(|all| all.into_iter().max());
+            window.end = last.unwrap_or(self.sum.last_end).max(window.begin);
         }
         // On the sim driver the workers' time is not the control thread's.
         let simulated = self.client.driver() == "sim";
@@ -313,7 +316,7 @@ impl Control {
             .load(std::sync::atomic::Ordering::Acquire);
         let not_reached = matches!(
             self.engine.stop,
-            Stop::Requests(requests) if self.sum.total.sent < requests
+            Stop::Requests(requests) if self.sum.total.sent_paced() < requests
         );
         let cut_short =
             interrupted || not_reached || ends.iter().any(|e| e.gave_up || e.broken.is_some());

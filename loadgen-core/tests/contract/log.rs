@@ -283,6 +283,7 @@ struct WatchedWorkload {
     written: u64,
     watched: u64,
     draining: bool,
+    rested: bool,
     watched_while_draining: u64,
 }
 
@@ -300,6 +301,10 @@ impl Workload for WatchedWorkload {
         }
         if self.watched_while_draining == 3 {
             return Next::Done;
+        }
+        if self.draining && !std::mem::replace(&mut self.rested, true) {
+            // Nothing now is not nothing any more.
+            return Next::Idle;
         }
         self.watched += 1;
         self.watched_while_draining += u64::from(self.draining);
@@ -357,6 +362,9 @@ fn a_route_that_is_not_paced_follows_the_others_and_outlasts_them() {
         let total = ran.sum.total;
         assert_eq!((total.completed, total.unsent), (20 + watched, 0));
         assert_eq!(total.sent, total.completed);
+        let unpaced = (total.sent_unpaced, total.completed_unpaced);
+        assert_eq!(unpaced, (watched, watched));
+        assert_eq!(total.units_unpaced, watched);
         if let Pacing::Open { .. } = pacing {
             // 20 at 200/s: the last one is due after 95 ms, and a read takes 2 ms.
             assert!((40..=55).contains(&watched), "{watched}");

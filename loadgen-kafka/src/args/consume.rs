@@ -1,11 +1,8 @@
 //! The flags of `loadgen kafka consume`.
 
-use std::time::Duration;
-
 use clap::{Args, ValueEnum};
-use loadgen_core::cli;
 
-use super::{ClusterArgs, length, partitions, size};
+use super::{ClusterArgs, FetchArgs, length, partitions};
 use crate::plan::PlanError;
 use crate::spec::{ConsumeSpec, Depth, From, Isolation, Until};
 
@@ -48,22 +45,9 @@ pub struct ConsumeArgs {
     )]
     pub isolation: IsolationArg,
 
-    /// Bytes of one partition in a fetch, at most (max.partition.fetch.bytes); a larger batch comes
-    /// all the same
-    #[arg(long, value_name = "BYTES", default_value = "1Mi", value_parser = size)]
-    pub fetch_size: i32,
-
-    /// Bytes of a fetch, at most (fetch.max.bytes)
-    #[arg(long, value_name = "BYTES", default_value = "50Mi", value_parser = size)]
-    pub fetch_max_bytes: i32,
-
-    /// Bytes a broker waits for before it answers (fetch.min.bytes)
-    #[arg(long, value_name = "BYTES", default_value = "1", value_parser = size)]
-    pub min_bytes: i32,
-
-    /// How long it waits for them, at most (fetch.max.wait.ms)
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = cli::duration)]
-    pub max_wait: Duration,
+    /// How much a fetch brings.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
 
     /// Key and value bytes of every record, where we filled the topic: payload is then known
     /// without --verify records [default: not known]
@@ -125,6 +109,7 @@ impl ConsumeArgs {
         environment: Option<&str>,
     ) -> Result<ConsumeSpec, PlanError> {
         let partitions = self.partitions.clone();
+        let fetch = self.fetch.spec()?;
         Ok(ConsumeSpec {
             cluster: self.cluster.spec(environment)?,
             topic: self.cluster.topic.clone(),
@@ -137,10 +122,10 @@ impl ConsumeArgs {
                 UntilArg::Replay => Until::Replay,
             },
             records,
-            partition_max_bytes: self.fetch_size,
-            fetch_max_bytes: self.fetch_max_bytes,
-            min_bytes: self.min_bytes,
-            max_wait_ms: super::produce::whole_ms("--max-wait", self.max_wait)?,
+            partition_max_bytes: fetch.partition_max_bytes,
+            fetch_max_bytes: fetch.fetch_max_bytes,
+            min_bytes: fetch.min_bytes,
+            max_wait_ms: fetch.max_wait_ms,
             isolation: match self.isolation {
                 IsolationArg::ReadUncommitted => Isolation::ReadUncommitted,
                 IsolationArg::ReadCommitted => Isolation::ReadCommitted,

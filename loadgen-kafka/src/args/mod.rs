@@ -1,6 +1,8 @@
 //! The flags of `loadgen kafka` that no other protocol has. What they mean is `plan`'s business.
 
 mod consume;
+mod end_to_end;
+mod fetch;
 mod produce;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,8 @@ use crate::plan::PlanError;
 use crate::spec::{ClusterSpec, Credentials, Mechanism};
 
 pub use consume::{ConsumeArgs, FromArg, IsolationArg, Partitions, UntilArg, VerifyArg};
+pub use end_to_end::EndToEndArgs;
+pub use fetch::FetchArgs;
 pub use produce::{AcksArg, CodecArg, CreateArgs, HeaderArg, PartitionerArg, ProduceArgs};
 
 /// The environment variable with the password, where none was typed.

@@ -7,7 +7,8 @@ use clap::{CommandFactory as _, Parser};
 use super::*;
 use crate::plan::NewTopic;
 use crate::spec::{
-    Acks, ConsumeSpec, Depth, From, Isolation, Partitioner, ProduceSpec, RecordSpec, Until,
+    Acks, ConsumeSpec, Depth, EndToEndSpec, From, Isolation, Partitioner, ProduceSpec, RecordSpec,
+    Until,
 };
 use crate::wire::batch::Codec;
 
@@ -41,6 +42,43 @@ fn produce(line: &str) -> Result<ProduceSpec, String> {
     spec.map_err(|error| error.to_string())
 }
 
+#[derive(Parser)]
+struct Both {
+    #[command(flatten)]
+    args: EndToEndArgs,
+}
+
+fn both(line: &str) -> EndToEndSpec {
+    let typed = Both::try_parse_from(words(line)).map_err(|error| error.to_string());
+    let spec = typed.unwrap().args.spec(7, Duration::from_secs(10), None);
+    spec.unwrap()
+}
+
+#[test]
+fn writing_and_reading_at_once_is_of_single_records_unless_told_otherwise() {
+    let spec = both("h --topic t");
+    assert_eq!((spec.fan_out, spec.write.records.batch_bytes), (1, 61));
+    let read = spec.read;
+    assert_eq!((read.from, read.until), (From::Latest, Until::Follow));
+    assert_eq!((read.depth, read.records), (Depth::Records, None));
+    let spec = both(
+        "h --topic t --partitions 2,4 --fan-out 5 --batch-bytes 16Ki --max-wait 20ms --min-bytes 9 \
+         --fetch-size 64Ki --fetch-max-bytes 1Mi --acks 1",
+    );
+    let (write, read) = (spec.write, spec.read);
+    assert_eq!((spec.fan_out, write.records.batch_bytes), (5, 16 << 10));
+    assert_eq!(
+        (&write.partitions, &read.partitions),
+        (&vec![2, 4], &vec![2, 4])
+    );
+    assert_eq!((read.max_wait_ms, read.min_bytes), (20, 9));
+    assert_eq!(
+        (read.partition_max_bytes, read.fetch_max_bytes),
+        (64 << 10, 1 << 20)
+    );
+    assert_eq!(write.acks, Acks::Leader);
+}
+
 fn created(line: &str) -> Option<NewTopic> {
     Writer::try_parse_from(words(line))
         .unwrap()
@@ -50,7 +88,7 @@ fn created(line: &str) -> Option<NewTopic> {
 
 #[test]
 fn clap_accepts_the_definitions_and_every_flag_states_its_default() {
-    for command in [Reader::command(), Writer::command()] {
+    for command in [Reader::command(), Writer::command(), Both::command()] {
         command.clone().debug_assert();
         for arg in command.get_arguments() {
             if arg.get_id() == "help" || arg.is_required_set() {

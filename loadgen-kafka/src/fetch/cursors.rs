@@ -187,6 +187,16 @@ impl Cursors {
         self.over.load(Ordering::Relaxed)
     }
 
+    /// Whether everything of a partition below `offset` was read, or will never be.
+    #[must_use]
+    pub fn reached(&self, partition: usize, offset: i64) -> bool {
+        let of_it = self.cursors.iter().filter(|c| c.partition == partition);
+        let mut short = of_it.filter(|cursor| {
+            !cursor.over.load(Ordering::Relaxed) && cursor.next.load(Ordering::Relaxed) < offset
+        });
+        short.next().is_none()
+    }
+
     /// How many cursors one of `slots` fetches at `route` should read at: a fair part of those whose
     /// leader is there, rounded up.
     #[must_use]

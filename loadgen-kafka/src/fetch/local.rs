@@ -48,6 +48,8 @@ struct Sums {
     jumps: u64,
     jumped_offsets: u64,
     given_up: u64,
+    records: u64,
+    stamped_records: u64,
 }
 
 impl Local {
@@ -114,6 +116,7 @@ impl Local {
     pub fn counted(&self, bytes: u32, counts: &Counts) {
         self.sum(|s| {
             s.records_bytes += u64::from(bytes);
+            s.records += counts.records;
             s.batches += counts.batches;
             s.batch_bytes += counts.batch_bytes;
             s.partial_bytes += counts.partial_bytes;
@@ -123,6 +126,11 @@ impl Local {
             s.inexact_records += counts.inexact_records;
             s.empty_partitions += u64::from(bytes == 0);
         });
+    }
+
+    /// So many records had a stamp of this run.
+    pub fn stamped(&self, records: u64) {
+        self.sum(|s| s.stamped_records += records);
     }
 
     /// The broker wanted nothing for so long.
@@ -190,6 +198,8 @@ impl Local {
             "jumped_offsets": s.jumped_offsets,
             "unread_offsets": s.unread_offsets,
             "given_up": s.given_up,
+            "records": s.records,
+            "stamped_records": s.stamped_records,
             "errors": rows.collect::<Value>(),
         })
     }
@@ -321,6 +331,11 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         "given_up",
     ] {
         all.insert(name.into(), json!(count(name)));
+    }
+    if rules.mark.is_some() {
+        for name in ["records", "stamped_records"] {
+            all.insert(name.into(), json!(count(name)));
+        }
     }
     all.insert("leader_moves".into(), json!(rules.topic.moves()));
     all.insert("errors".into(), json!(error_rows));

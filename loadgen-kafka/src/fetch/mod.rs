@@ -46,8 +46,8 @@ pub struct ConsumeRules {
     pub walk: walk::Rules,
     /// Payload bytes of every record, where somebody knows.
     pub record_bytes: Option<u32>,
-    /// Values begin with the tick at which they were sent.
-    pub stamps: bool,
+    /// The mark of the stamps to look for at the front of values; `None`: nobody looks.
+    pub mark: Option<u64>,
 }
 
 /// What a run reads, with all that the cluster said.
@@ -70,9 +70,9 @@ pub struct ConsumePlan {
 }
 
 impl ConsumePlan {
-    /// The constants of the run.
+    /// The constants of the run. `mark`: that of stamps in values, where somebody writes them.
     #[must_use]
-    pub fn rules(self, stamps: bool) -> ConsumeRules {
+    pub fn rules(self, mark: Option<u64>) -> ConsumeRules {
         let Self {
             spec,
             topic,
@@ -112,7 +112,7 @@ impl ConsumePlan {
             },
             record_bytes: spec.seeded_record_bytes,
             topic,
-            stamps,
+            mark,
         }
     }
 }
@@ -147,7 +147,7 @@ impl ConsumeScenario {
     pub fn new(plan: ConsumePlan) -> Self {
         let (routes, document) = (plan.routes.clone(), consume_document(&plan.spec));
         Self {
-            rules: Arc::new(plan.rules(false)),
+            rules: Arc::new(plan.rules(None)),
             routes,
             document,
             tables: Arc::new(tables::tables()),

@@ -80,6 +80,7 @@ impl FetchSession {
         let seen = &self.state.seen;
         let answered = |at: usize| seen.get(at) == Some(&true);
         self.local.over(self.state.place, answered);
+        self.local.stamped(self.state.origins.len() as u64);
         for origin in self.state.origins.drain(..) {
             tally.origin(origin);
         }

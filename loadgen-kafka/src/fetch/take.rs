@@ -6,6 +6,7 @@ use loadgen_core::time::Tick;
 
 use super::cursors::Claim;
 use super::local::Local;
+use crate::produce::template::stamp_of;
 use crate::spec::{Depth, Isolation};
 use crate::walk::{self, Counts, Step, Visit, Walk};
 use crate::wire::fetched::{PartHead, Sink};
@@ -150,9 +151,9 @@ impl Sink for Taker<'_> {
 
     fn feed(&mut self, bytes: &[u8], skipped: u64) -> Result<Step, WireError> {
         let walk = self.walks.now();
-        if self.local.rules.stamps {
-            let mut stamps = Stamps(&mut self.state.origins);
-            walk.feed(bytes, skipped, &mut stamps)
+        if let Some(mark) = self.local.rules.mark {
+            let origins = &mut self.state.origins;
+            walk.feed(bytes, skipped, &mut Stamps { mark, origins })
         } else {
             walk.feed(bytes, skipped, &mut ())
         }
@@ -172,13 +173,14 @@ impl Sink for Taker<'_> {
     }
 }
 
-/// Takes the stamp out of every record.
-struct Stamps<'a>(&'a mut Vec<Tick>);
+/// Takes the stamp out of every record that has one of this run.
+struct Stamps<'a> {
+    mark: u64,
+    origins: &'a mut Vec<Tick>,
+}
 
 impl Visit for Stamps<'_> {
     fn record(&mut self, _offset: i64, _timestamp_ms: i64, record: &Record<'_>) {
-        if let Some(stamp) = record.value_head.first_chunk::<8>() {
-            self.0.push(Tick(u64::from_be_bytes(*stamp)));
-        }
+        self.origins.extend(stamp_of(record.value_head, self.mark));
     }
 }

@@ -1,10 +1,11 @@
 //! What was asked for, judged: the one place that refuses a combination.
 //!
-//! First without a cluster ([`consume`], [`produce`], [`topic`]), so that nonsense is refused before
+//! First without a cluster ([`consume`], [`produce`], [`end_to_end`], [`topic`]), so that nonsense is refused before
 //! anybody is asked; then with what the cluster said ([`lay_out`], [`range`]). Pure: nothing here
 //! connects or looks up a name.
 
 mod consume;
+mod end_to_end;
 mod produce;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::cluster::Topic;
 use crate::spec::{ClusterSpec, Depth};
 
 pub use consume::{Range, consume, consume_document, range};
+pub use end_to_end::{FAN_OUT_MAX, end_to_end, end_to_end_document};
 pub use produce::{produce, produce_document};
 
 /// The port of a broker that is named without one.

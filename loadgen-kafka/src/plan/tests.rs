@@ -3,8 +3,8 @@
 use super::*;
 use crate::cluster::Broker;
 use crate::spec::{
-    Acks, ConsumeSpec, Credentials, From, Isolation, Mechanism, Partitioner, ProduceSpec,
-    RecordSpec, Until,
+    Acks, ConsumeSpec, Credentials, EndToEndSpec, FetchSpec, From, Isolation, Mechanism,
+    Partitioner, ProduceSpec, RecordSpec, Until,
 };
 use crate::wire::batch::Codec;
 
@@ -221,6 +221,49 @@ fn every_refusal_of_writing_names_its_flag_and_the_value() {
     says(&none, &["-n 0", "limit of 1"]);
 }
 
+fn both() -> EndToEndSpec {
+    let fetch = FetchSpec {
+        partition_max_bytes: 1 << 20,
+        fetch_max_bytes: 50 << 20,
+        min_bytes: 1,
+        max_wait_ms: 500,
+    };
+    EndToEndSpec::follow(writing(), fetch, 3)
+}
+
+#[test]
+fn every_refusal_of_both_at_once_names_its_flag_and_the_reason() {
+    assert_eq!(end_to_end(&both(), Some(5)), Ok(()));
+    type Change = fn(&mut EndToEndSpec);
+    let cases: &[(Change, [&str; 2])] = &[
+        (
+            |s| s.write.records.codec = Codec::Zstd,
+            ["--codec zstd", "compressed"],
+        ),
+        (
+            |s| s.write.records.value_bytes = 15,
+            ["--record-size 15", "16 bytes"],
+        ),
+        (|s| s.write.acks = Acks::None, ["--acks 0", "--acks 1"]),
+        (|s| s.fan_out = 0, ["--fan-out", "not 0"]),
+        (|s| s.fan_out = 1001, ["1000", "not 1001"]),
+        // What either way refuses by itself.
+        (|s| s.write.timeout_ms = 0, ["--ack-timeout", "not 0"]),
+        (|s| s.read.max_wait_ms = -1, ["--max-wait", "not -1"]),
+    ];
+    for (change, parts) in cases {
+        let mut spec = both();
+        change(&mut spec);
+        match end_to_end(&spec, None) {
+            Err(PlanError::Refused(text)) => says(&text, parts),
+            other => panic!("{parts:?}: {other:?}"),
+        }
+    }
+    let mut spec = both();
+    (spec.write.records.value_bytes, spec.fan_out) = (16, 1000);
+    assert_eq!(end_to_end(&spec, None), Ok(()));
+}
+
 #[test]
 fn a_new_topic_has_its_limits() {
     let new = |partitions, replication, setting: &str| NewTopic {
@@ -317,7 +360,13 @@ fn the_documents_tell_the_plan_and_no_password() {
         (&"all".into(), &5.into())
     );
     assert_eq!(write["partitioner"], "round-robin");
-    for document in [read, write] {
+    let both = end_to_end_document(&both(), None);
+    assert_eq!(
+        (&both["fan_out"], &both["acks"]),
+        (&3.into(), &"all".into())
+    );
+    assert_eq!(both["read"]["until"], "follow");
+    for document in [read, write, both] {
         assert!(!document.to_string().contains("hunter2"));
     }
 }

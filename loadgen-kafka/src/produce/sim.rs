@@ -7,22 +7,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{
     LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{
-    BrokerId, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader,
-};
-use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _, StrBytes};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, RequestHeader};
+use kafka_protocol::protocol::{Decodable as _, HeaderVersion as _, StrBytes};
 use loadgen_core::driver::sim::{Accept, Action, Peer, Script};
 use loadgen_core::time::Tick;
 use loadgen_core::workload::Endpoint;
 
 use crate::cluster::Topic;
 use crate::greeting::api;
-use crate::sim::{frame, framed};
+use crate::sim::{encoded, frame, versions};
 use crate::wire::batch::{CRC_FROM, Header};
 
 /// Error codes that are sent here.
@@ -92,7 +90,7 @@ pub struct ProducePeer {
     pub happenings: VecDeque<(u64, Happening)>,
     /// Where the cluster is asked for leaders beside the run, as the watcher of `control` does.
     pub watched: Option<Arc<Topic>>,
-    brokers: Vec<(Endpoint, i32)>,
+    pub(crate) brokers: Vec<(Endpoint, i32)>,
     logs: Logs,
     requests: u64,
     conns: HashMap<u64, (i32, Vec<u8>)>,
@@ -124,12 +122,12 @@ impl ProducePeer {
         }
     }
 
-    fn logs(&self) -> MutexGuard<'_, Vec<Log>> {
+    pub(crate) fn logs(&self) -> MutexGuard<'_, Vec<Log>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As a watcher would, at once.
-    fn watch(&self) {
+    pub(crate) fn watch(&self) {
         let Some(topic) = self.watched.as_ref().filter(|topic| topic.take_doubt()) else {
             return;
         };
@@ -216,8 +214,8 @@ impl ProducePeer {
             .with_log_append_time_ms(self.append_time_ms.unwrap_or(-1))
     }
 
-    /// Whether the connection is still there.
-    fn produce(
+    /// Takes a request; whether the connection is still there.
+    pub(crate) fn produce(
         &mut self,
         node: i32,
         correlation: i32,
@@ -260,16 +258,6 @@ impl ProducePeer {
         goes_on
     }
 
-    /// What is known here: Produce, of one version.
-    fn versions(&self, correlation: i32) -> Vec<u8> {
-        let mut body = correlation.to_be_bytes().to_vec();
-        body.extend([0, 0, 0, 0, 0, 1]);
-        body.extend(api::PRODUCE.to_be_bytes());
-        body.extend(self.version.to_be_bytes());
-        body.extend(self.version.to_be_bytes());
-        framed(&body)
-    }
-
     fn answer(&mut self, node: i32, mut body: Bytes, script: &mut Script) -> bool {
         let key = body.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
         let version = if key == Some(api::PRODUCE) {
@@ -282,7 +270,8 @@ impl ProducePeer {
                 self.produce(node, header.correlation_id, &mut body, script)
             }
             Ok(header) if key == Some(api::API_VERSIONS) => {
-                let bytes = self.versions(header.correlation_id);
+                let known = [(api::PRODUCE, self.version)];
+                let bytes = versions(header.correlation_id, &known);
                 script.add(self.delay_ns, Action::Bytes(bytes));
                 true
             }
@@ -292,16 +281,6 @@ impl ProducePeer {
             }
         }
     }
-}
-
-/// A reply's bytes; none where the codec has no such version.
-fn encoded(version: i16, correlation: i32, response: &ProduceResponse) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    let done = ResponseHeader::default()
-        .with_correlation_id(correlation)
-        .encode(&mut out, ProduceResponse::header_version(version))
-        .and_then(|()| response.encode(&mut out, version));
-    done.map_or_else(|_| Vec::new(), |()| framed(&out))
 }
 
 /// The records of a batch that is one: of this length, and with this CRC.

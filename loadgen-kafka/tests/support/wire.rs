@@ -141,7 +141,7 @@ pub(crate) struct Connection {
 }
 
 pub(crate) fn connection(setup: &Setup) -> Connection {
-    let rules = Arc::new(plan(setup).rules(false));
+    let rules = Arc::new(plan(setup).rules(None));
     let mut workload = FetchWorkload::new(Local::shared(Arc::clone(&rules)));
     let mut session = workload.open(0, 0);
     let mut out = Outbox::default();

@@ -46,7 +46,8 @@ pub struct ServeMemcacheArgs {
 fn user(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((name, password)) if !name.is_empty() => Ok((name.to_owned(), password.to_owned())),
-        _ => Err(format!("{text:?} is not NAME:PASSWORD")),
+        // It may be a password.
+        _ => Err("give NAME:PASSWORD, with a name and a colon".to_owned()),
     }
 }
 

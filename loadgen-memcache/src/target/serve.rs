@@ -239,8 +239,11 @@ impl Session {
         let (key, value) = rest.split_at(head.key_bytes);
         if kept < value_bytes {
             self.skip = value_bytes as u64;
-            // What the key had would be stale now.
-            desk.shared.store.shard(key, desk.now).remove(key, desk.now);
+            // What a SET should have replaced would be stale now; the others leave it, as memcached
+            // does (`process_bin_update`, `process_bin_append_prepend`).
+            if kind.op == Op::Set {
+                desk.shared.store.shard(key, desk.now).remove(key, desk.now);
+            }
             desk.counters.add(Counter::StoreTooLarge, 1);
             refuse(&head, status::TOO_LARGE, out);
         } else {
@@ -272,7 +275,13 @@ impl Session {
         match request.kind.op {
             Op::Get | Op::GetAndTouch | Op::Touch => get(desk, request, out),
             Op::Set | Op::Add | Op::Replace => {
-                answer(request, set(desk, request), out);
+                let done = set(desk, request);
+                // memcached counts one once it has room for the item, whatever becomes of it then
+                // (`complete_update_bin`).
+                if done != Err(status::NO_MEMORY) {
+                    desk.counters.add(Counter::CmdSet, 1);
+                }
+                answer(request, done, out);
             }
             Op::Append | Op::Prepend => answer(request, extend(desk, request), out),
             Op::Delete => answer(request, delete(desk, request), out),
@@ -410,7 +419,6 @@ fn no_memory(desk: Desk<'_>) -> impl Fn(NoMemory) -> u16 {
 
 fn set(desk: Desk<'_>, request: &Request<'_>) -> Result<u64, u16> {
     let (op, cas) = (request.kind.op, request.head.cas);
-    desk.counters.add(Counter::CmdSet, 1);
     let mut shard = desk.shared.store.shard(request.key, desk.now);
     let known = shard.get(request.key, desk.now).map(|item| item.cas);
     match known {

@@ -164,6 +164,13 @@ fn too_large_is_said_and_skipped() {
     assert_eq!(client.set(b"k", &vec![b'x'; limit]), 0);
     assert_eq!(client.set(b"k", &vec![b'x'; limit + 1]), 3);
     assert_eq!(target.stats().get("store_too_large"), 2);
+    // An ADD would not have replaced it: it stays.
+    assert_eq!(client.set(b"k", b"new"), 0);
+    assert_eq!(
+        client.ask(2, &[0; 8], b"k", &vec![b'x'; limit + 1]).status,
+        3
+    );
+    assert_eq!(client.get(b"k").body[4..], *b"new");
 }
 
 #[test]
@@ -191,6 +198,11 @@ fn full_memory_evicts_or_refuses() {
     assert_eq!(
         (stats.get("evictions"), stats.get("store_no_memory")),
         (0, 11)
+    );
+    assert_eq!(
+        stats.get("cmd_set"),
+        9,
+        "memcached does not count the others"
     );
 }
 

@@ -85,7 +85,8 @@ fn measure(ask: &Ask, json: Option<&Path>, typed: &[OsString]) -> Result<u8, Fai
     }
     let document = run_memcache::measure(&scenario, &options(ask, typed), &signals, true)?;
     let written = files.write(&document);
-    if document.totals.completed > 0 {
+    let measured = document.summary.requests.completed;
+    if measured > 0 {
         output::stdout(&render::memaslap(&document, &asked))?;
     }
     written?;
@@ -94,7 +95,9 @@ fn measure(ask: &Ask, json: Option<&Path>, typed: &[OsString]) -> Result<u8, Fai
     }
     Ok(match document.verdict.exit_code {
         exit::BUG => exit::BUG,
-        _ if document.totals.completed == 0 => FAILED,
+        // Ended by hand before there was anything to report, or a prefill that did not get through.
+        exit::INTERRUPTED if measured == 0 => exit::INTERRUPTED,
+        _ if measured == 0 => FAILED,
         _ => exit::OK,
     })
 }

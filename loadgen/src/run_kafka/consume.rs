@@ -11,7 +11,7 @@ use loadgen_kafka::plan;
 use loadgen_kafka::spec::{ConsumeSpec, Until};
 
 use super::flow::Reading;
-use super::{options, password};
+use super::{check_max_wait, options, password};
 use crate::drive;
 use crate::failure::Failure;
 use crate::launch::launch_as;
@@ -66,14 +66,7 @@ const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
 fn check_times(options: &Options, spec: &ConsumeSpec) -> Result<(), Failure> {
     let engine = &options.engine;
-    let wait = Duration::from_millis(spec.max_wait_ms.unsigned_abs().into());
-    if wait >= engine.timeout {
-        return Err(Failure::usage(format!(
-            "--max-wait {wait:?} is not below --timeout {:?}: fetches would time out while the broker \
-             waits for records",
-            engine.timeout
-        )));
-    }
+    check_max_wait(spec, engine.timeout)?;
     if engine.stop == Stop::Exhausted && !engine.warmup.is_zero() {
         return Err(Failure::usage(format!(
             "--warmup {:?} needs -d: without it every record counts",

@@ -1,7 +1,6 @@
 //! `loadgen kafka produce` and `seed`: the same work, once measured and once only done.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::run::Options;
@@ -10,7 +9,7 @@ use loadgen_kafka::plan::{self, NewTopic};
 use loadgen_kafka::spec::ProduceSpec;
 
 use super::flow::{Writes, Writing};
-use super::{options, password};
+use super::{check_ack_timeout, options, password};
 use crate::drive;
 use crate::failure::Failure;
 use crate::launch::launch_as;
@@ -89,13 +88,7 @@ fn judged(
     if let Some(new) = &create {
         plan::topic(new)?;
     }
-    let wait = Duration::from_millis(spec.timeout_ms.unsigned_abs().into());
-    if wait > engine.timeout {
-        return Err(Failure::usage(format!(
-            "--ack-timeout {wait:?} is above --timeout {:?}: we would give up before the broker does",
-            engine.timeout
-        )));
-    }
+    check_ack_timeout(&spec, engine.timeout)?;
     Ok(Judged {
         options,
         spec,

@@ -65,8 +65,32 @@ fn two_when_the_command_line_is_wrong() {
             ["--partitions-count", "100000"],
         ),
         (
-            "kafka end-to-end h --topic t",
-            ["not built yet", "kafka produce"],
+            "kafka end-to-end h --topic t --codec lz4",
+            ["--codec lz4", "compressed"],
+        ),
+        (
+            "kafka end-to-end h --topic t --record-size 15",
+            ["--record-size 15", "16 bytes"],
+        ),
+        (
+            "kafka end-to-end h --topic t --acks 0",
+            ["--acks 0", "--acks 1"],
+        ),
+        (
+            "kafka end-to-end h --topic t --fan-out 1001",
+            ["1001", "1000 readers"],
+        ),
+        (
+            "kafka end-to-end h --topic t --max-wait 10s",
+            ["--max-wait 10s", "--timeout 10s"],
+        ),
+        (
+            "kafka end-to-end h --topic t --max-wait 3s --drain 3s",
+            ["--max-wait 3s", "--drain 3s"],
+        ),
+        (
+            "kafka end-to-end h --topic t --driver sim",
+            ["--driver sim", "serve kafka"],
         ),
         (
             "kafka consume -t orders h",

@@ -55,6 +55,18 @@ impl Memcached {
         self.daemon.stop(Signal::KILL);
     }
 
+    /// Lets it do nothing until [`Memcached::thaw`].
+    #[track_caller]
+    pub(crate) fn freeze(&self) {
+        self.daemon.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    #[track_caller]
+    pub(crate) fn thaw(&self) {
+        self.daemon.signal(Signal::CONT);
+    }
+
     /// Starts it again on the same port.
     #[track_caller]
     pub(crate) fn again(&mut self) {

@@ -14,6 +14,7 @@ pub(crate) mod memcached;
 pub(crate) mod nginx;
 pub(crate) mod node;
 pub(crate) mod others;
+pub(crate) mod path;
 pub(crate) mod raw;
 pub(crate) mod run;
 pub(crate) mod target;

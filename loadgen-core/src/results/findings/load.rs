@@ -29,7 +29,9 @@ fn rate_not_met(document: &Document) -> Option<Seen> {
     if !is_open(document) || offered <= 0.0 {
         return None;
     }
-    let ended = (summary.requests.completed + summary.requests.failed) as f64;
+    // Of paced routes alone: the others answer for nothing that the schedule asked.
+    let completed = summary.rate.achieved_per_s.unwrap_or(0.0) * window_s(document);
+    let ended = completed + summary.requests.failed as f64;
     let slots = f64::from(document.plan.connections) * f64::from(document.plan.depth);
     let usual = offered_per_s * summary.service_time.mean_ns.unwrap_or(0.0) / 1e9;
     let in_flight = (usual + 3.0 * usual.sqrt()).min(slots);
@@ -111,6 +113,10 @@ fn littles_law(document: &Document) -> Option<Seen> {
     let ended = (summary.requests.completed + summary.requests.failed) as f64;
     let window_s = window_s(document);
     if is_open(document) || window_s == 0.0 || ended < places * LITTLE_ROUNDS {
+        return None;
+    }
+    // Who listens to others may have nothing to ask, whatever the depth.
+    if plan.routes.iter().any(|route| !route.paced) {
         return None;
     }
     // What is apart has its own mean.

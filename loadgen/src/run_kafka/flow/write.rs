@@ -9,12 +9,14 @@ use loadgen_core::pace::Pacing;
 use loadgen_core::results::Document;
 use loadgen_core::run::{Handle, Options, start_client};
 use loadgen_core::stop::Stop;
+use loadgen_core::workload::Route;
 use loadgen_kafka::cluster::Topic;
 use loadgen_kafka::control::{Control, Offset, Watcher};
+use loadgen_kafka::end_to_end::{EndToEndPlan, EndToEndScenario};
 use loadgen_kafka::plan::NewTopic;
 use loadgen_kafka::produce::{ProducePlan, ProduceRules, ProduceScenario};
 use loadgen_kafka::reconcile::{self, Growth};
-use loadgen_kafka::spec::{Acks, Isolation, ProduceSpec};
+use loadgen_kafka::spec::{Acks, EndToEndSpec, Isolation, ProduceSpec};
 use serde_json::Value;
 
 use super::{Found, PATIENCE, failure};
@@ -42,13 +44,61 @@ const LOOK_AFTER: Duration = Duration::from_millis(100);
 pub(crate) struct Writing {
     client: Arc<dyn Client>,
     options: Options,
-    control: Control,
-    topic: Arc<Topic>,
     rules: Arc<ProduceRules>,
-    settings: Value,
     acks: Acks,
     batch_records: u64,
-    before: Result<Vec<i64>, String>,
+    before: Before,
+}
+
+/// What the cluster said before a run.
+struct Before {
+    control: Control,
+    topic: Arc<Topic>,
+    /// Partitions of the topic, those that take no part included.
+    partition_count: u32,
+    settings: Value,
+    /// The ends of the logs; why nobody knows them.
+    ends: Result<Vec<i64>, String>,
+}
+
+impl Before {
+    /// And where connections go; how many, is in `options` then.
+    fn ask(
+        mut found: Found,
+        partitions: &[i32],
+        options: &mut Options,
+    ) -> Result<(Self, Vec<Route>), Failure> {
+        let count = found.topic.partitions.len();
+        found.narrow(partitions)?;
+        let settings = found.settings();
+        let ends = ends(&mut found.control, &found.topic);
+        let places = found.places(options)?;
+        let before = Self {
+            control: found.control,
+            topic: Arc::new(found.topic),
+            partition_count: u32::try_from(count).unwrap_or(u32::MAX),
+            settings,
+            ends,
+        };
+        Ok((before, places.routes))
+    }
+}
+
+fn unix_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since_1970.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What was said of records, said of batches: the end of the run, and its rate. Records of a batch.
+fn in_batches(options: &mut Options, rules: &ProduceRules) -> u64 {
+    let batch_records = u64::from(rules.batch_records());
+    if let Some(batches) = rules.batches() {
+        options.engine.stop = Stop::Requests(batches);
+    }
+    if let Pacing::Open { rate_per_s, .. } = &mut options.engine.pacing {
+        *rate_per_s /= batch_records as f64;
+    }
+    batch_records
 }
 
 impl Writing {
@@ -59,39 +109,62 @@ impl Writing {
     /// What is not there, or cannot be asked, or is refused.
     pub(crate) fn prepare(writes: Writes<'_>, mut options: Options) -> Result<Self, Failure> {
         let spec = writes.spec;
-        let mut found = found(&writes)?;
-        let partition_count = found.topic.partitions.len();
-        found.narrow(&spec.partitions)?;
-        let settings = found.settings();
-        let before = ends(&mut found.control, &found.topic);
-        let places = found.places(&mut options)?;
-        let topic = Arc::new(found.topic);
+        let (before, routes) = Before::ask(found(&writes)?, &spec.partitions, &mut options)?;
         let plan = ProducePlan {
             spec: spec.clone(),
-            topic: Arc::clone(&topic),
-            partition_count: u32::try_from(partition_count).unwrap_or(u32::MAX),
-            routes: places.routes,
+            topic: Arc::clone(&before.topic),
+            partition_count: before.partition_count,
+            routes,
             records: writes.records,
             unix_ms_at_zero: unix_ms(),
         };
         let scenario = ProduceScenario::new(plan);
         let scenario = scenario.map_err(|error| Failure::usage(error.detail))?;
         let rules = Arc::clone(scenario.rules());
-        let batch_records = u64::from(rules.batch_records());
-        if let Some(batches) = rules.batches() {
-            options.engine.stop = Stop::Requests(batches);
-        }
-        if let Pacing::Open { rate_per_s, .. } = &mut options.engine.pacing {
-            *rate_per_s /= batch_records as f64;
-        }
+        let batch_records = in_batches(&mut options, &rules);
         Ok(Self {
             client: Arc::new(Native(Arc::new(scenario))),
             options,
-            control: found.control,
-            topic,
             rules,
-            settings,
             acks: spec.acks,
+            batch_records,
+            before,
+        })
+    }
+
+    /// The same where readers follow what is written. Connections in `options` are those that write;
+    /// those that read come to them.
+    ///
+    /// # Errors
+    /// What is not there, or cannot be asked, or is refused.
+    pub(crate) fn with_readers(
+        spec: &EndToEndSpec,
+        records: Option<u64>,
+        mut options: Options,
+    ) -> Result<Self, Failure> {
+        let write = &spec.write;
+        let found = Found::ask(&write.cluster, &write.topic)?;
+        let (before, brokers) = Before::ask(found, &write.partitions, &mut options)?;
+        let plan = EndToEndPlan {
+            spec: spec.clone(),
+            topic: Arc::clone(&before.topic),
+            partition_count: before.partition_count,
+            brokers,
+            ends: before.ends.clone().map_err(Failure::target)?,
+            connections: options.engine.connections,
+            records,
+            unix_ms_at_zero: unix_ms(),
+        };
+        let scenario = EndToEndScenario::new(plan);
+        let scenario = scenario.map_err(|error| Failure::usage(error.detail))?;
+        let rules = Arc::clone(&scenario.rules().write);
+        let batch_records = in_batches(&mut options, &rules);
+        options.engine.connections = scenario.connections();
+        Ok(Self {
+            client: Arc::new(Native(Arc::new(scenario))),
+            options,
+            rules,
+            acks: write.acks,
             batch_records,
             before,
         })
@@ -107,23 +180,30 @@ impl Writing {
     /// # Errors
     /// Why there was no run.
     pub(crate) fn run(self, to_end: impl FnOnce(Handle) -> Document) -> Result<Document, Failure> {
-        let watcher = Watcher::start(self.control, Arc::clone(&self.topic));
+        let Before {
+            control,
+            topic,
+            settings,
+            ends: before,
+            ..
+        } = self.before;
+        let watcher = Watcher::start(control, Arc::clone(&topic));
         // As late as can be: records are stamped with it.
         self.rules.clock_starts(unix_ms());
         let handle = start_client(self.client, self.options)?;
         let mut document = to_end(handle);
         let control = watcher.stop();
-        reconcile::put(&mut document, "settings", self.settings);
+        reconcile::put(&mut document, "settings", settings);
         let expected = reconcile::expected(&document);
-        let growth = self.before.and_then(|before| {
+        let growth = before.and_then(|before| {
             let mut control = control.ok_or("the watcher of the leaders broke")?;
             let after = settled(
                 &before,
                 expected,
-                || ends(&mut control, &self.topic),
+                || ends(&mut control, &topic),
                 std::thread::sleep,
             )?;
-            Ok(growth(&self.topic, &before, &after))
+            Ok(growth(&topic, &before, &after))
         });
         let writing = reconcile::Writing {
             acks: self.acks,
@@ -148,11 +228,6 @@ fn found(writes: &Writes<'_>) -> Result<Found, Failure> {
         )));
     }
     Found::made(control, &spec.topic)
-}
-
-fn unix_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since_1970.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The ends of the logs of those who lead them; why nobody knows them.

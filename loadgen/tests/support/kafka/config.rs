@@ -96,22 +96,28 @@ pub(super) fn server(
 
 fn listeners(broker: &Broker, controller_port: u16) -> Vec<(String, String)> {
     let (port, sasl_port) = (broker.port, broker.sasl_port);
-    let clients = format!("PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}");
+    let clients = |far_port: u16| {
+        format!(
+            "PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port},FAR://127.0.0.1:{far_port}"
+        )
+    };
+    // Those that come from afar are told to come that way.
+    let (clients, advertised) = (clients(broker.far_port), clients(broker.path_port));
     let controls = broker.node == 1;
     let (roles, all) = if controls {
         let all = format!("{clients},CONTROLLER://127.0.0.1:{controller_port}");
         ("broker,controller", all)
     } else {
-        ("broker", clients.clone())
+        ("broker", clients)
     };
     let (name, password) = USER;
     let plain = "org.apache.kafka.common.security.plain.PlainLoginModule";
     let scram = "org.apache.kafka.common.security.scram.ScramLoginModule";
-    let protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT";
+    let protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAR:PLAINTEXT,SASL:SASL_PLAINTEXT";
     let lines = [
         ("process.roles", roles.to_owned()),
         ("listeners", all),
-        ("advertised.listeners", clients),
+        ("advertised.listeners", advertised),
         ("listener.security.protocol.map", protocols.to_owned()),
         ("controller.listener.names", "CONTROLLER".to_owned()),
         ("inter.broker.listener.name", "PLAINTEXT".to_owned()),

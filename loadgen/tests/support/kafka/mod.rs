@@ -20,6 +20,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
+use super::path::LongPath;
 use super::{Machine, free_port, machine};
 
 /// How long a broker may take to serve: a JVM on a machine that has other things to do.
@@ -93,6 +94,9 @@ struct Broker {
     node: u32,
     port: u16,
     sasl_port: u16,
+    /// Where it listens behind a path of a length ([`Kafka::path`]), and where that path begins.
+    far_port: u16,
+    path_port: u16,
     /// `None` between its death and its next start.
     daemon: Option<Daemon>,
 }
@@ -177,6 +181,8 @@ impl Kafka {
                 node,
                 port: free_port(),
                 sasl_port: free_port(),
+                far_port: free_port(),
+                path_port: free_port(),
                 daemon: None,
             };
             let config = config::server(&wanted, &broker, controller_port, kafka.dir.path());
@@ -209,6 +215,14 @@ impl Kafka {
     /// `HOST:PORT` of a broker's SASL_PLAINTEXT listener: see [`USER`].
     pub(crate) fn sasl_address(&self, node: u32) -> String {
         format!("127.0.0.1:{}", self.broker(node).sasl_port)
+    }
+
+    /// A path to a broker on which what clients send takes `delay`: the broker tells them to come that
+    /// way. One at a time.
+    #[track_caller]
+    pub(crate) fn path(&self, node: u32, delay: Duration) -> LongPath {
+        let broker = self.broker(node);
+        LongPath::lay(broker.path_port, broker.far_port, delay)
     }
 
     /// The version.
