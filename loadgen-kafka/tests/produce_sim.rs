@@ -467,6 +467,32 @@ fn a_partition_that_nobody_leads_any_more_ends_a_run_by_count() {
     assert!(document.totals.unsent > 300, "{:?}", document.totals);
 }
 
+/// The count is reached all the same when one of two partitions is led by nobody any more, but not at
+/// the rate that was asked for.
+#[test]
+fn a_run_by_count_at_half_its_rate_is_not_valid() {
+    for arrival in [Arrival::Fixed, Arrival::Poisson] {
+        for (gone, met) in [(u64::MAX, true), (200, false)] {
+            let mut setup = Setup::new(2, 10_000);
+            setup.happenings = vec![(gone, Happening::Move(0, 99))];
+            let each = setup.scenario(&setup.topic()).rules().batch_records();
+            let rate_per_s = 10_000.0 / f64::from(each);
+            setup.pacing = Pacing::Open {
+                rate_per_s,
+                arrival,
+            };
+            let (document, _) = setup.run();
+            assert_eq!(number(&document, "sent_records"), 10_000);
+            let mut codes = document.findings.iter().map(|f| f.code.as_str());
+            assert_eq!(
+                !codes.any(|code| code == "rate_not_met"),
+                met,
+                "{arrival:?}"
+            );
+        }
+    }
+}
+
 /// Brokers that lead nothing, or nothing that keys go to, have no share of the rate; one that becomes a
 /// leader has.
 #[test]
