@@ -74,7 +74,8 @@ fn what_librdkafka_cannot_do_is_refused_and_its_settings_are_in_the_document() {
     let (_, document) = kafka(&format!(
         "produce {at} --topic {topic} -n 100 --client librdkafka"
     ));
-    let client = &document.plan["kafka"]["client"];
+    let plan = serde_json::to_value(&document.plan).expect("JSON");
+    let client = &plan["kafka"]["client"];
     assert_eq!(client["name"], "librdkafka");
     assert_eq!(client["settings"]["acks"], "-1");
     assert!(

@@ -48,7 +48,8 @@ pub struct LibrdkafkaProducer {
 }
 
 impl LibrdkafkaProducer {
-    /// Writes what `spec` says in the batches of `scenario`.
+    /// Writes what `spec` says; the records are those of the batches of `scenario`, which are not
+    /// compressed.
     ///
     /// # Errors
     /// A bug of ours: batches that cannot be taken apart.
@@ -93,6 +94,7 @@ impl Client for LibrdkafkaProducer {
 
     fn plan(&self) -> Value {
         let mut plan = self.scenario.plan();
+        plan["codec"] = self.spec.records.codec.name().into();
         plan["client"] = self.settings.document(&NOTES);
         plan
     }

@@ -11,6 +11,7 @@ use loadgen_kafka::produce::ProduceScenario;
 #[cfg(feature = "librdkafka")]
 use loadgen_kafka::reference::{LibrdkafkaConsumer, LibrdkafkaProducer};
 use loadgen_kafka::spec::ProduceSpec;
+use loadgen_kafka::wire::batch::Codec;
 
 use crate::failure::Failure;
 
@@ -62,6 +63,15 @@ impl Library {
             #[cfg(feature = "librdkafka")]
             Self::Librdkafka => Arc::new(LibrdkafkaConsumer::new(plan, options)),
         }
+    }
+
+    /// What our batches are composed of: librdkafka compresses the records of its own itself.
+    pub(crate) fn composed(self, spec: &ProduceSpec) -> ProduceSpec {
+        let mut spec = spec.clone();
+        if self != Self::Native {
+            spec.records.codec = Codec::None;
+        }
+        spec
     }
 
     /// What writes the batches of `scenario`.

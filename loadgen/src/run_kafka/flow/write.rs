@@ -116,7 +116,7 @@ impl Writing {
         let spec = writes.spec;
         let (before, routes) = Before::ask(found(&writes)?, &spec.partitions, &mut options)?;
         let plan = ProducePlan {
-            spec: spec.clone(),
+            spec: library.composed(spec),
             topic: Arc::clone(&before.topic),
             partition_count: before.partition_count,
             routes,
