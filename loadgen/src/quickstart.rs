@@ -16,8 +16,12 @@ use loadgen_core::results::{Caption, Document, exit};
 use loadgen_core::run::{Options, start};
 use loadgen_core::stop::Stop;
 use loadgen_http::{HttpPlan, HttpScenario, HttpSpec, target as http};
-use loadgen_kafka::spec::{ClusterSpec, ConsumeSpec, Depth, From, Isolation, Until};
+use loadgen_kafka::spec::{
+    Acks, ClusterSpec, ConsumeSpec, Depth, From, Isolation, Partitioner, ProduceSpec, RecordSpec,
+    Until,
+};
 use loadgen_kafka::target as kafka;
+use loadgen_kafka::wire::batch::Codec;
 use loadgen_memcache::{MemcachePlan, MemcacheScenario, MemcacheSpec, Prefill, target as memcache};
 
 use crate::failure::Failure;
@@ -39,7 +43,7 @@ pub(crate) struct QuickstartArgs {
 }
 
 /// Measured for so long, each.
-const WINDOW: Duration = Duration::from_millis(1300);
+const WINDOW: Duration = Duration::from_millis(800);
 /// After so much load.
 const WARMUP: Duration = Duration::from_millis(300);
 
@@ -64,9 +68,11 @@ enum What {
     /// Reads records of so many bytes, by the headers of their batches. 1 MB is 10^6 bytes: 2^20 is
     /// more than a broker takes by default.
     Kafka(u32),
+    /// Writes batches of such records, acknowledged by the leader.
+    KafkaProduce(u32),
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "http-1kb-closed",
         what: What::Http("/bytes/1024"),
@@ -100,6 +106,18 @@ const STEPS: [Step; 6] = [
     Step {
         name: "kafka-1mb-consume",
         what: What::Kafka(RECORDS_BYTES[1]),
+        connections: 4,
+        part_of_first: None,
+    },
+    Step {
+        name: "kafka-1kb-produce",
+        what: What::KafkaProduce(RECORDS_BYTES[0]),
+        connections: 4,
+        part_of_first: None,
+    },
+    Step {
+        name: "kafka-1mb-produce",
+        what: What::KafkaProduce(RECORDS_BYTES[1]),
         connections: 4,
         part_of_first: None,
     },
@@ -265,16 +283,34 @@ impl Targets {
                 run_memcache::measure(&scenario, &options, signals, quiet)
             }
             What::Kafka(bytes) => {
-                let mut targets = RECORDS_BYTES.iter().zip(&self.kafka);
-                let target = targets.find(|(of, _)| **of == bytes);
-                let (_, target) =
-                    target.ok_or_else(|| Failure::environment("the target is not there"))?;
-                let spec = kafka_spec(target.address().to_string(), bytes);
+                let spec = consume_spec(self.broker(bytes)?, bytes);
                 run_kafka::flow::consume(&spec, options, |handle| {
                     drive::to_end(handle, signals, quiet)
                 })
             }
+            What::KafkaProduce(bytes) => {
+                let writes = run_kafka::flow::Writes {
+                    spec: &produce_spec(self.broker(bytes)?, bytes),
+                    records: None,
+                    create: None,
+                };
+                run_kafka::flow::produce(writes, options, |handle| {
+                    drive::to_end(handle, signals, quiet)
+                })
+            }
         }
+    }
+
+    /// The cluster whose records have so many bytes.
+    fn broker(&self, record_bytes: u32) -> Result<ClusterSpec, Failure> {
+        let mut targets = RECORDS_BYTES.iter().zip(&self.kafka);
+        let found = targets.find(|(of, _)| **of == record_bytes);
+        let (_, target) = found.ok_or_else(|| Failure::environment("the target is not there"))?;
+        Ok(ClusterSpec {
+            bootstrap: vec![target.address().to_string()],
+            sasl: None,
+            client_id: "loadgen".to_owned(),
+        })
     }
 }
 
@@ -287,13 +323,9 @@ fn kafka_options(record_bytes: u32) -> kafka::TargetOptions {
 }
 
 /// What `loadgen kafka consume` asks for by itself. The target's log has no end that is reached.
-fn kafka_spec(broker: String, record_bytes: u32) -> ConsumeSpec {
+fn consume_spec(cluster: ClusterSpec, record_bytes: u32) -> ConsumeSpec {
     ConsumeSpec {
-        cluster: ClusterSpec {
-            bootstrap: vec![broker],
-            sasl: None,
-            client_id: "loadgen".to_owned(),
-        },
+        cluster,
         topic: TOPIC.to_owned(),
         partitions: Vec::new(),
         from: From::Earliest,
@@ -309,10 +341,38 @@ fn kafka_spec(broker: String, record_bytes: u32) -> ConsumeSpec {
     }
 }
 
+/// What `loadgen kafka produce --acks 1` asks for by itself.
+fn produce_spec(cluster: ClusterSpec, record_bytes: u32) -> ProduceSpec {
+    ProduceSpec {
+        cluster,
+        topic: TOPIC.to_owned(),
+        partitions: Vec::new(),
+        records: RecordSpec {
+            value_bytes: record_bytes,
+            key_bytes: None,
+            headers: Vec::new(),
+            codec: Codec::None,
+            batch_bytes: 128 * 1024,
+        },
+        acks: Acks::Leader,
+        partitioner: Partitioner::RoundRobin,
+        timeout_ms: 3000,
+        seed: 0,
+    }
+}
+
 /// Whole hundreds: a rate that can be typed again.
 fn rate(per_s: f64) -> f64 {
     let hundreds = (per_s / 100.0).floor() * 100.0;
     hundreds.clamp(RATE_MIN_PER_S, RATE_MAX_PER_S)
+}
+
+/// What a run is about: what it read, or what it wrote where that is more.
+fn moved(rx: Option<f64>, tx: Option<f64>) -> Option<f64> {
+    match (rx, tx) {
+        (Some(rx), Some(tx)) => Some(rx.max(tx)),
+        (rx, tx) => rx.or(tx),
+    }
 }
 
 /// The table, the findings and the files; `—` where nothing is known.
@@ -334,7 +394,10 @@ fn report(documents: &[Document], paths: &[PathBuf]) -> String {
             "{:<20} {:>11} {:>9} {:>9} {:>9} {:>9} {:>14}  {}",
             step.name,
             number(summary.rate.achieved_per_s),
-            number(summary.payload.rx_mb_per_s),
+            number(moved(
+                summary.payload.rx_mb_per_s,
+                summary.payload.tx_mb_per_s
+            )),
             time(latency.p50_ns),
             time(latency.p99_ns),
             time(latency.p999_ns),

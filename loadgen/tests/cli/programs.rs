@@ -85,6 +85,8 @@ fn quickstart_is_short_and_leaves_its_documents() {
         ("memcache-1kb-closed", "closed"),
         ("kafka-1kb-consume", "closed"),
         ("kafka-1mb-consume", "closed"),
+        ("kafka-1kb-produce", "closed"),
+        ("kafka-1mb-produce", "closed"),
     ] {
         let row = left.stdout.lines().find(|l| l.starts_with(name));
         assert!(row.is_some(), "{}", left.stdout);
