@@ -57,6 +57,10 @@ pub enum Happening {
     Trim(i32, i64),
     /// This partition's log gets so many more records.
     Grow(i32, i64),
+    /// A bit of the batch with this offset of this partition is wrong from now on.
+    Rot(i32, i64),
+    /// All batches are right again.
+    Heal,
     /// The reply is cut in its middle, and the connection closed (`false`) or reset (`true`).
     Lose(bool),
     /// The reply says that nothing is wanted for so long, ms.
@@ -85,6 +89,8 @@ pub struct KafkaPeer {
     /// `control` does.
     pub watched: Option<Arc<Topic>>,
     brokers: Vec<(Endpoint, i32)>,
+    /// Partitions and offsets of batches that are wrong.
+    rotten: Vec<(i32, i64)>,
     logs: Vec<Log>,
     fetches: u64,
     batches: BTreeMap<u32, Vec<u8>>,
@@ -118,6 +124,7 @@ impl KafkaPeer {
             happenings: VecDeque::new(),
             watched: None,
             brokers,
+            rotten: Vec::new(),
             logs,
             fetches: 0,
             batches: BTreeMap::new(),
@@ -163,6 +170,8 @@ impl KafkaPeer {
                 }
                 Happening::Trim(index, start) => log(logs, index, |log, to| log.start = to, start),
                 Happening::Grow(index, more) => log(logs, index, |log, by| log.end += by, more),
+                Happening::Rot(index, offset) => self.rotten.push((index, offset)),
+                Happening::Heal => self.rotten.clear(),
                 Happening::Lose(reset) => mood.lost = Some(reset),
                 Happening::Throttle(ms) => mood.throttle_ms = ms,
             }
@@ -186,6 +195,15 @@ impl KafkaPeer {
             let from = out.len();
             out.extend_from_slice(batch);
             out[from..from + 8].copy_from_slice(&base.to_be_bytes());
+            let is_in = |&&(index, at): &&(i32, i64)| {
+                index == log.index && (base..base + size).contains(&at)
+            };
+            if let Some(last) = out
+                .last_mut()
+                .filter(|_| self.rotten.iter().any(|r| is_in(&r)))
+            {
+                *last ^= 1;
+            }
             if from > 0 || self.cuts_first {
                 out.truncate(limit);
             }

@@ -259,6 +259,64 @@ fn a_batch_that_no_reply_has_room_for_ends_the_run_with_what_was_read() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_decoded_stops_its_partition_and_no_other() {
+    for (connections, in_flight) in [(2, 1), (2, 3), (6, 1)] {
+        let mut setup = Setup::new(8, 1000);
+        (setup.connections, setup.in_flight) = (connections, in_flight);
+        setup.partition_max_bytes = 3000;
+        setup.depth = Depth::Crc;
+        setup.happenings = vec![(0, Happening::Rot(2, 515))];
+        // Only so that a run that never ends fails.
+        setup.stop = Stop::After(Duration::from_secs(60));
+        let document = setup.run();
+        let consumed = consumed(&document);
+        let rows = consumed["partitions"].as_array().unwrap();
+        for row in rows.iter().filter(|row| row["partition"] != 2) {
+            assert_eq!(row["records"], 1000, "{row}");
+        }
+        // Up to the fetch that the batch came with.
+        let next = rows[2]["next_offset"].as_i64().unwrap();
+        assert!((490..=510).contains(&next), "{next}");
+        assert_eq!(consumed["given_up"], 1);
+        let batch = &consumed["undecodable"][0];
+        assert_eq!(
+            (&batch["partition"], &batch["offset"]),
+            (&2.into(), &510.into())
+        );
+        let found = findings(&document);
+        assert!(found.contains(&"kafka.given_up".to_owned()), "{found:?}");
+        let finding = document
+            .findings
+            .iter()
+            .find(|f| f.code == "kafka.undecodable");
+        let hint = &finding.expect("a finding").hint;
+        assert!(
+            hint.contains("partition 2, in the batch at offset 510: "),
+            "{hint}"
+        );
+        assert_ne!(document.verdict.exit_code, 0);
+        let causes = document
+            .errors
+            .iter()
+            .filter(|error| error.cause.ends_with("crc_mismatch"));
+        assert_eq!(causes.map(|error| error.count).sum::<u64>(), 3);
+    }
+}
+
+#[test]
+fn a_batch_that_was_wrong_once_is_read_the_next_time() {
+    let mut setup = Setup::new(4, 1000);
+    setup.depth = Depth::Crc;
+    setup.partition_max_bytes = 3000;
+    setup.happenings = vec![(0, Happening::Rot(2, 515)), (56, Happening::Heal)];
+    setup.stop = Stop::After(Duration::from_secs(60));
+    let document = setup.run();
+    all_of(&setup, &document);
+    assert!(!document.errors.is_empty());
+    assert_eq!(consumed(&document)["given_up"], 0);
+}
+
+#[test]
 fn fifty_partitions_on_few_connections_with_two_fetches_each() {
     for (connections, in_flight) in [(2, 1), (3, 2), (5, 2), (40, 2)] {
         let mut setup = Setup::new(50, 200);

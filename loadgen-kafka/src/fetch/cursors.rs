@@ -21,6 +21,9 @@ const REFUSALS_MAX: u32 = 40;
 /// there is compacted away, and nothing behind it will ever come. Many, for a broker that reads from
 /// a slow remote store answers with nothing too.
 const BARREN_MAX: u32 = 20;
+/// So often in a row what comes for a cursor may be impossible to decode: once may be the wire's fault,
+/// three times at the same offset is what the log has.
+const FAULTS_MAX: u32 = 3;
 
 /// One place in one partition.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ struct Cursor {
     refusals: AtomicU32,
     /// Times in a row that nothing came from below the log's end.
     barren: AtomicU32,
+    /// Times in a row that what came could not be decoded.
+    faults: AtomicU32,
     /// Not to be asked for before this tick, unless there is nothing else.
     held_until: AtomicU64,
     /// Where fetches begin, when nobody looks at what they bring.
@@ -128,6 +133,8 @@ pub struct Cursors {
     wanted: u64,
     /// Cursors that are over.
     over: AtomicUsize,
+    /// Cursors with faults that are not over.
+    suspects: AtomicUsize,
 }
 
 impl Cursors {
@@ -148,6 +155,7 @@ impl Cursors {
             rounds: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
             barren: AtomicU32::new(0),
+            faults: AtomicU32::new(0),
             held_until: AtomicU64::new(0),
             marks: (ranges.depth == Depth::None).then(Marks::default),
         };
@@ -170,6 +178,7 @@ impl Cursors {
             records: AtomicU64::new(0),
             wanted: ranges.wanted.unwrap_or(u64::MAX),
             over: AtomicUsize::new(0),
+            suspects: AtomicUsize::new(0),
             starts: ranges.starts,
             ends: ranges.ends,
         }
@@ -209,19 +218,29 @@ impl Cursors {
     }
 
     /// Claims free cursors whose leader is at the route that asks. Those that are held back come only
-    /// where there are no others.
+    /// where there are no others. A suspect comes alone: its fault costs whatever is in the same reply.
     pub fn claim(&self, topic: &Topic, asking: &Asking, into: &mut Vec<Claim>) {
-        self.claim_some(topic, asking, false, into);
-        if into.is_empty() {
-            self.claim_some(topic, asking, true, into);
+        // Suspects come first, or the others could keep them from being asked for ever; held ones last.
+        let suspects = self.suspects.load(Ordering::Relaxed) > 0;
+        for (held, suspect) in [(false, true), (false, false), (true, true), (true, false)] {
+            if into.is_empty() && (suspects || !suspect) {
+                self.claim_some(topic, asking, (held, suspect), into);
+            }
         }
     }
 
-    fn claim_some(&self, topic: &Topic, asking: &Asking, held: bool, into: &mut Vec<Claim>) {
+    fn claim_some(
+        &self,
+        topic: &Topic,
+        asking: &Asking,
+        (held, suspect): (bool, bool),
+        into: &mut Vec<Claim>,
+    ) {
+        let share = if suspect { 1 } else { asking.share };
         let count = self.cursors.len();
         let one_each = count == self.read.len();
         for step in 0..count {
-            if into.len() >= asking.share {
+            if into.len() >= share {
                 return;
             }
             let at = (asking.from as usize).wrapping_add(step) % count;
@@ -231,6 +250,7 @@ impl Cursors {
             let wanted = topic.leader(cursor.partition) == Some(asking.route)
                 && !cursor.over.load(Ordering::Relaxed)
                 && !cursor.claimed.load(Ordering::Relaxed)
+                && (cursor.faults.load(Ordering::Relaxed) > 0) == suspect
                 && (held || cursor.held_until.load(Ordering::Relaxed) <= asking.now.0)
                 && (one_each || !into.iter().any(named));
             if !wanted || cursor.claimed.swap(true, Ordering::Acquire) {
@@ -274,6 +294,7 @@ impl Cursors {
             cursor.known_end.store(came.known_end, Ordering::Relaxed);
         }
         cursor.refusals.store(0, Ordering::Relaxed);
+        self.clear(cursor);
         let missing = self.barren_offsets(cursor, claim, came);
         if missing > 0 {
             self.stops[claim.partition].fetch_min(claim.offset, Ordering::Relaxed);
@@ -386,6 +407,30 @@ impl Cursors {
         false
     }
 
+    /// What came for a claim could not be decoded: until something can, it is asked for alone, and not
+    /// before `until` as long as there is something else. It stays claimed until [`Self::release`].
+    /// Whether that was so often enough to believe it: then it is over.
+    pub fn suspect(&self, claim: &Claim, until: Tick) -> bool {
+        let cursor = &self.cursors[claim.cursor];
+        cursor.held_until.store(until.0, Ordering::Relaxed);
+        let before = cursor.faults.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            self.suspects.fetch_add(1, Ordering::Relaxed);
+        }
+        let enough = before + 1 >= FAULTS_MAX;
+        if enough {
+            self.end(cursor);
+        }
+        enough
+    }
+
+    fn clear(&self, cursor: &Cursor) {
+        if cursor.faults.load(Ordering::Relaxed) > 0 && cursor.faults.swap(0, Ordering::Relaxed) > 0
+        {
+            self.suspects.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Nothing can be read there any more.
     pub fn give_up(&self, claim: &Claim) {
         self.end(&self.cursors[claim.cursor]);
@@ -395,6 +440,7 @@ impl Cursors {
     fn end(&self, cursor: &Cursor) {
         if !cursor.over.swap(true, Ordering::Relaxed) {
             self.over.fetch_add(1, Ordering::Relaxed);
+            self.clear(cursor);
         }
     }
 

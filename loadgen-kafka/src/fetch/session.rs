@@ -19,6 +19,7 @@ use crate::greeting::{FETCH_MIN, Greeting, spoken};
 use crate::spec::{Depth, Isolation};
 use crate::tables::{self, Op};
 use crate::walk::Counts;
+use crate::wire::WireError;
 use crate::wire::fetch::{self, Part};
 use crate::wire::fetched::{Fetched, PartHead};
 
@@ -148,6 +149,19 @@ impl FetchSession {
             }
         }
         sum
+    }
+
+    /// The reply ends here, and the connection with it: core takes all of its claims back. The one with
+    /// the batch at fault is asked for by itself from now on, and not for ever.
+    #[cold]
+    fn undecodable(&self, error: &WireError) {
+        let (local, Some((claim, at))) = (&self.local, self.state.blamed) else {
+            return;
+        };
+        if local.rules.cursors.suspect(&claim, again_at(local)) {
+            local.gave_up();
+            local.undecodable(claim.partition, at, &error.detail);
+        }
     }
 
     /// What the connection does after a reply.
@@ -328,6 +342,7 @@ impl Session for FetchSession {
             self.state.answered.clear();
             self.state.seen.clear();
             self.state.origins.clear();
+            self.state.blamed = None;
         }
         let mut taker = Taker {
             local: &self.local,
@@ -335,7 +350,10 @@ impl Session for FetchSession {
             state: &mut self.state,
         };
         let step = self.reply.feed(input.bytes, input.skipped, &mut taker);
-        let step = step.map_err(|error| error.fault(Phase::Decode))?;
+        let step = step.map_err(|error| {
+            self.undecodable(&error);
+            error.fault(Phase::Decode)
+        })?;
         Ok(Progress {
             eaten: step.eaten,
             discard: step.discard,
