@@ -34,6 +34,8 @@ struct Setup {
     happenings: Vec<(u64, Happening)>,
     /// Whether somebody asks the cluster beside the run.
     watched: bool,
+    /// How long that one waits for a leader.
+    patience: Duration,
 }
 
 impl Setup {
@@ -60,6 +62,7 @@ impl Setup {
             cuts_first: false,
             happenings: Vec::new(),
             watched: true,
+            patience: Duration::from_secs(60),
         }
     }
 
@@ -146,6 +149,7 @@ impl Setup {
         (peer.version, peer.cuts_first) = (self.version, self.cuts_first);
         peer.value_bytes = VALUE_BYTES as usize;
         peer.happenings = self.happenings.clone().into();
+        peer.patience = self.patience;
         peer.watched = self.watched.then(|| Arc::clone(topic));
         peer
     }
@@ -314,6 +318,78 @@ fn a_batch_that_was_wrong_once_is_read_the_next_time() {
     all_of(&setup, &document);
     assert!(!document.errors.is_empty());
     assert_eq!(consumed(&document)["given_up"], 0);
+}
+
+#[test]
+fn a_partition_that_nobody_leads_ends_the_run_without_it() {
+    let mut setup = Setup::new(4, 1000);
+    setup.partition_max_bytes = 3000;
+    setup.patience = Duration::ZERO;
+    setup.happenings = vec![(10, Happening::Orphan(1))];
+    // Only so that a run that never ends fails.
+    setup.stop = Stop::After(Duration::from_secs(600));
+    let document = setup.run();
+    let consumed = consumed(&document);
+    assert_eq!(consumed["given_up"], 1);
+    assert!(consumed["partitions"][1]["records"].as_u64() < Some(1000));
+    assert_eq!(
+        records(&document),
+        3000 + consumed["partitions"][1]["records"].as_u64().unwrap()
+    );
+    assert!(findings(&document).contains(&"kafka.given_up".to_owned()));
+    assert_ne!(document.verdict.exit_code, 0);
+}
+
+#[test]
+fn a_partition_that_nobody_leads_is_waited_for_a_while_and_not_passed_over_in_silence() {
+    for (seconds, given_up) in [(30, 0), (90, 1)] {
+        let mut setup = Setup::new(4, 100);
+        setup.until = Until::Follow;
+        setup.happenings = vec![(4, Happening::Orphan(0))];
+        setup.stop = Stop::After(Duration::from_secs(seconds));
+        let document = setup.run();
+        assert_eq!(consumed(&document)["given_up"], given_up);
+        assert_eq!(consumed(&document)["stuck_partitions"], 1 - given_up);
+        let code = ["kafka.stuck_partitions", "kafka.given_up"][given_up];
+        let found = findings(&document);
+        assert!(found.contains(&code.to_owned()), "{found:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_nobody_knew_is_told() {
+    let mut setup = Setup::new(2, 100);
+    setup.until = Until::Follow;
+    setup.happenings = vec![(4, Happening::Move(0, 9))];
+    setup.stop = Stop::After(Duration::from_secs(90));
+    let document = setup.run();
+    assert_eq!(consumed(&document)["unknown_leaders"], 1);
+    assert_eq!(consumed(&document)["given_up"], 1);
+    let found = findings(&document);
+    assert!(
+        found.contains(&"kafka.unknown_leaders".to_owned()),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_refused_for_a_minute_is_given_up() {
+    // The topic is deleted; whole replies are refused: with and without somebody who asks.
+    for happening in [Happening::Delete, Happening::Refuse(-1)] {
+        for watched in [false, true] {
+            let mut setup = Setup::new(4, 1000);
+            setup.partition_max_bytes = 3000;
+            setup.watched = watched;
+            setup.happenings = vec![(10, happening)];
+            setup.stop = Stop::After(Duration::from_secs(600));
+            let document = setup.run();
+            assert_eq!(consumed(&document)["given_up"], 4, "{happening:?}");
+            assert!(document.errors.is_empty(), "{:?}", document.errors);
+            // Once in 50 ms on two connections.
+            let sent = document.totals.sent;
+            assert!((1000..4000).contains(&sent), "{sent}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! A cursor is claimed by the fetch that reads at it and moves only when the whole reply has come: no
 //! record is counted twice, none is lost, whatever becomes of a connection. Nothing here may block.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use loadgen_core::time::Tick;
 use serde_json::{Value, json};
@@ -25,6 +27,12 @@ const BARREN_MAX: u32 = 20;
 /// three times at the same offset is what the log has.
 const FAULTS_MAX: u32 = 3;
 
+/// A cursor that is refused for so long without a break is given up: leaders that move, and brokers
+/// that start, are done with it by then.
+const REFUSED_MAX: Duration = Duration::from_secs(60);
+/// Where nobody could ask for so long, a broker was away: what it says when it is back is a new matter.
+const BREAK_MIN: Duration = Duration::from_secs(5);
+
 /// One place in one partition.
 #[derive(Debug)]
 struct Cursor {
@@ -43,6 +51,9 @@ struct Cursor {
     barren: AtomicU32,
     /// Times in a row that what came could not be decoded.
     faults: AtomicU32,
+    /// When it was refused first and last without a break; never: it is not refused.
+    refused_since: AtomicU64,
+    refused_last: AtomicU64,
     /// Not to be asked for before this tick, unless there is nothing else.
     held_until: AtomicU64,
     /// Where fetches begin, when nobody looks at what they bring.
@@ -156,6 +167,8 @@ impl Cursors {
             refusals: AtomicU32::new(0),
             barren: AtomicU32::new(0),
             faults: AtomicU32::new(0),
+            refused_since: AtomicU64::new(Tick::NEVER.0),
+            refused_last: AtomicU64::new(Tick::NEVER.0),
             held_until: AtomicU64::new(0),
             marks: (ranges.depth == Depth::None).then(Marks::default),
         };
@@ -294,6 +307,7 @@ impl Cursors {
             cursor.known_end.store(came.known_end, Ordering::Relaxed);
         }
         cursor.refusals.store(0, Ordering::Relaxed);
+        cursor.refused_last.store(Tick::NEVER.0, Ordering::Relaxed);
         self.clear(cursor);
         let missing = self.barren_offsets(cursor, claim, came);
         if missing > 0 {
@@ -361,7 +375,9 @@ impl Cursors {
         if next >= self.stop(claim) {
             match self.until {
                 Until::Follow => {}
-                Until::End => self.end(cursor),
+                Until::End => {
+                    self.end(cursor);
+                }
                 Until::Replay => {
                     next = self.begins[claim.partition].load(Ordering::Relaxed);
                     cursor.rounds.fetch_add(1, Ordering::Relaxed);
@@ -400,8 +416,7 @@ impl Cursors {
     pub fn hopeless(&self, claim: &Claim, until: Tick) -> bool {
         let refusals = &self.cursors[claim.cursor].refusals;
         if refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
-            self.give_up(claim);
-            return true;
+            return self.give_up(claim);
         }
         self.hold(claim, until);
         false
@@ -417,11 +432,37 @@ impl Cursors {
         if before == 0 {
             self.suspects.fetch_add(1, Ordering::Relaxed);
         }
-        let enough = before + 1 >= FAULTS_MAX;
-        if enough {
-            self.end(cursor);
+        before + 1 >= FAULTS_MAX && self.end(cursor)
+    }
+
+    /// A claim is refused `now`. Whether that has gone on for too long.
+    pub fn refused_too_long(&self, claim: &Claim, now: Tick) -> bool {
+        let cursor = &self.cursors[claim.cursor];
+        let last = Tick(cursor.refused_last.swap(now.0, Ordering::Relaxed));
+        if last == Tick::NEVER || last + BREAK_MIN <= now {
+            cursor.refused_since.store(now.0, Ordering::Relaxed);
         }
-        enough
+        Tick(cursor.refused_since.load(Ordering::Relaxed)) + REFUSED_MAX <= now
+    }
+
+    /// Ends those whose partition nobody waits for any more; how many there were.
+    pub fn give_up_lost(&self, topic: &Topic) -> usize {
+        let lost = |c: &&Cursor| topic.is_lost(c.partition);
+        let ended = |c: &&Cursor| self.end(c);
+        self.cursors.iter().filter(lost).filter(ended).count()
+    }
+
+    /// Partitions that are not over and cannot be read as things are: nobody leads them, or whoever
+    /// does refuses.
+    #[must_use]
+    pub fn stuck(&self, topic: &Topic) -> usize {
+        let is_stuck = |c: &&Cursor| {
+            let refused = c.refused_last.load(Ordering::Relaxed) != Tick::NEVER.0
+                || c.faults.load(Ordering::Relaxed) > 0;
+            !c.over.load(Ordering::Relaxed) && (refused || topic.leader(c.partition).is_none())
+        };
+        let stuck = self.cursors.iter().filter(is_stuck);
+        stuck.map(|c| c.partition).collect::<BTreeSet<_>>().len()
     }
 
     fn clear(&self, cursor: &Cursor) {
@@ -431,17 +472,22 @@ impl Cursors {
         }
     }
 
-    /// Nothing can be read there any more.
-    pub fn give_up(&self, claim: &Claim) {
-        self.end(&self.cursors[claim.cursor]);
+    /// Nothing can be read there any more. Whether it was not over before: somebody else may have given
+    /// it up.
+    pub fn give_up(&self, claim: &Claim) -> bool {
+        let new = self.end(&self.cursors[claim.cursor]);
         self.release(claim);
+        new
     }
 
-    fn end(&self, cursor: &Cursor) {
-        if !cursor.over.swap(true, Ordering::Relaxed) {
+    /// Whether it was not over before.
+    fn end(&self, cursor: &Cursor) -> bool {
+        let new = !cursor.over.swap(true, Ordering::Relaxed);
+        if new {
             self.over.fetch_add(1, Ordering::Relaxed);
             self.clear(cursor);
         }
+        new
     }
 
     /// Rows for the document: what was read of each partition.

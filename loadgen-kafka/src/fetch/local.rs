@@ -222,7 +222,7 @@ impl Local {
 }
 
 /// Code, weight, the count it looks at, unit, hint.
-const FINDINGS: [(&str, &str, &str, &str, &str); 8] = [
+const FINDINGS: [(&str, &str, &str, &str, &str); 10] = [
     (
         "kafka.partition_errors",
         "doubt",
@@ -237,8 +237,24 @@ const FINDINGS: [(&str, &str, &str, &str, &str); 8] = [
         "given_up",
         "partitions",
         "reading there ended before the end: the log was cut below the offset to read at, or a batch is \
-         too large for a reply or cannot be decoded, or the broker does not let us read; protocol_details.consume.errors has \
-         its codes",
+         too large for a reply or cannot be decoded, or the broker does not let us read, or nobody led \
+         the partition, or it was refused, for a minute; protocol_details.consume.errors has the codes",
+    ),
+    (
+        "kafka.stuck_partitions",
+        "doubt",
+        "stuck_partitions",
+        "partitions",
+        "when the run ended, nobody led these partitions, or whoever did refused: they were not read, or \
+         not read further",
+    ),
+    (
+        "kafka.unknown_leaders",
+        "doubt",
+        "unknown_leaders",
+        "partitions",
+        "these are led by brokers that were not in the cluster when the run began: no connection goes \
+         there",
     ),
     (
         "kafka.cut_off",
@@ -303,10 +319,14 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         }
     }
     let partition_errors: u64 = errors.values().sum();
+    let stuck = rules.cursors.stuck(&rules.topic) as u64;
+    let strangers = rules.topic.led_by_strangers() as u64;
     let mut findings = Vec::new();
     for (code, weight, name, unit, hint) in FINDINGS {
         let actual = match name {
             "partition_errors" => partition_errors,
+            "stuck_partitions" => stuck,
+            "unknown_leaders" => strangers,
             name => count(name),
         };
         if actual > 0 {
@@ -355,6 +375,8 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
             all.insert(name.into(), json!(count(name)));
         }
     }
+    all.insert("stuck_partitions".into(), json!(stuck));
+    all.insert("unknown_leaders".into(), json!(strangers));
     all.insert("leader_moves".into(), json!(rules.topic.moves()));
     all.insert("errors".into(), json!(error_rows));
     all.insert("undecodable".into(), json!(undecodable));
