@@ -96,6 +96,15 @@ pub struct Came<'a> {
     pub barren: bool,
 }
 
+/// What a cursor went by without reading it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Offsets that nothing came from.
+    pub offsets: u64,
+    /// Nothing is left to read, and so it was given up.
+    pub gave_up: bool,
+}
+
 /// Who asks for cursors.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking {
@@ -301,7 +310,7 @@ impl Cursors {
 
     /// The reply to a claim came whole. Says how many offsets are passed over from now on because
     /// nothing ever came from them.
-    pub fn advance(&self, claim: &Claim, came: &Came<'_>) -> u64 {
+    pub fn advance(&self, claim: &Claim, came: &Came<'_>) -> Passed {
         let cursor = &self.cursors[claim.cursor];
         if came.known_end >= 0 {
             cursor.known_end.store(came.known_end, Ordering::Relaxed);
@@ -315,13 +324,22 @@ impl Cursors {
             if let Some(marks) = &cursor.marks {
                 marks.forget();
             }
-            self.move_to(claim, claim.offset);
-            return missing;
+            let begin = self.begins[claim.partition].load(Ordering::Relaxed);
+            // A replay of nothing would go round for ever.
+            let gave_up =
+                self.until == Until::Replay && claim.offset <= begin && self.give_up(claim);
+            if !gave_up {
+                self.move_to(claim, claim.offset);
+            }
+            return Passed {
+                offsets: missing,
+                gave_up,
+            };
         }
         let counts = came.counts;
         if let Some(marks) = &cursor.marks {
             self.go_on(marks, claim, came);
-            return 0;
+            return Passed::default();
         }
         let read = &self.read[claim.partition];
         read.records.fetch_add(counts.records, Ordering::Relaxed);
@@ -331,7 +349,7 @@ impl Cursors {
         }
         self.records.fetch_add(counts.records, Ordering::Relaxed);
         self.move_to(claim, counts.next_offset.max(claim.offset));
-        0
+        Passed::default()
     }
 
     /// Offsets up to the end, when nothing came from them often enough to believe it.
@@ -391,15 +409,15 @@ impl Cursors {
     /// The log begins at `start` now, behind where reading was. Says how many offsets that cost; in
     /// a replay nothing is left to read when the whole range is gone, and no later round will find
     /// what is gone now.
-    pub fn jump(&self, claim: &Claim, start: i64) -> u64 {
+    pub fn jump(&self, claim: &Claim, start: i64) -> Passed {
         let end = self.stop(claim);
         self.begins[claim.partition].fetch_max(start, Ordering::Relaxed);
         if let Some(marks) = &self.cursors[claim.cursor].marks {
             marks.forget();
         }
-        if self.until == Until::Replay && start >= end {
-            self.give_up(claim);
-        } else {
+        let gone = self.until == Until::Replay && start >= end;
+        let gave_up = gone && self.give_up(claim);
+        if !gone {
             self.move_to(claim, start);
         }
         let to = if self.until == Until::Follow {
@@ -407,7 +425,10 @@ impl Cursors {
         } else {
             start.min(end)
         };
-        to.saturating_sub(claim.offset).max(0).unsigned_abs()
+        Passed {
+            offsets: to.saturating_sub(claim.offset).max(0).unsigned_abs(),
+            gave_up,
+        }
     }
 
     /// Nothing can come for it: there is no such offset, and the log does not begin behind it; or no

@@ -231,8 +231,11 @@ fn came(local: &Local, answered: &Answered, barren: bool, sum: &mut Sum) {
         barren,
     };
     let unread = rules.cursors.advance(&answered.claim, &came);
-    if unread > 0 {
-        local.unread(unread);
+    if unread.offsets > 0 {
+        local.unread(unread.offsets);
+    }
+    if unread.gave_up {
+        local.gave_up();
     }
 }
 
@@ -297,7 +300,13 @@ fn out_of_range(local: &Local, answered: &Answered) {
     let rules = &local.rules;
     let said = (head.log_start >= 0).then_some(head.log_start);
     match said.or_else(|| rules.topic.take_start(claim.partition)) {
-        Some(start) if start > claim.offset => local.jumped(rules.cursors.jump(claim, start)),
+        Some(start) if start > claim.offset => {
+            let passed = rules.cursors.jump(claim, start);
+            local.jumped(passed.offsets);
+            if passed.gave_up {
+                local.gave_up();
+            }
+        }
         Some(_) if said.is_some() => give_up(local, claim),
         Some(_) => {
             if rules.cursors.hopeless(claim, again_at(local)) {
