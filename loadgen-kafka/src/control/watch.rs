@@ -158,15 +158,15 @@ fn look(control: &mut Control, topic: &Topic, missing: &mut (Missing, Instant)) 
     there
 }
 
-/// Where logs begin. Without an answer it is asked for again: a leader may be missing for a while.
+/// Where logs begin. Those that did not answer are asked again: a leader may be missing for a while.
 fn starts(control: &mut Control, topic: &Topic) {
-    match control.offsets_now(topic, Offset::Earliest, Isolation::ReadUncommitted) {
-        Ok(starts) => {
-            for (at, start) in starts.into_iter().enumerate() {
-                topic.learn_start(at, start);
-            }
+    let starts = control.offsets_there(topic, Offset::Earliest, Isolation::ReadUncommitted);
+    for (at, start) in starts.into_iter().enumerate() {
+        match start {
+            Ok(start) => topic.learn_start(at, start),
+            Err(_) if topic.is_lost(at) => {}
+            Err(_) => topic.want_starts(),
         }
-        Err(_) => topic.want_starts(),
     }
 }
 

@@ -406,6 +406,14 @@ impl Cursors {
         self.release(claim);
     }
 
+    /// Where the log of a claim's partition begins, if that is known to be behind it: another cursor of
+    /// a replay came by before.
+    #[must_use]
+    pub fn begins_behind(&self, claim: &Claim) -> Option<i64> {
+        let begin = self.begins[claim.partition].load(Ordering::Relaxed);
+        (begin > claim.offset).then_some(begin)
+    }
+
     /// The log begins at `start` now, behind where reading was. Says how many offsets that cost; in
     /// a replay nothing is left to read when the whole range is gone, and no later round will find
     /// what is gone now.

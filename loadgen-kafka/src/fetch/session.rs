@@ -299,7 +299,9 @@ fn out_of_range(local: &Local, answered: &Answered) {
     let (claim, head) = (&answered.claim, &answered.head);
     let rules = &local.rules;
     let said = (head.log_start >= 0).then_some(head.log_start);
-    match said.or_else(|| rules.topic.take_start(claim.partition)) {
+    let heard = || rules.topic.take_start(claim.partition);
+    let known = || rules.cursors.begins_behind(claim);
+    match said.or_else(known).or_else(heard) {
         Some(start) if start > claim.offset => {
             let passed = rules.cursors.jump(claim, start);
             local.jumped(passed.offsets);

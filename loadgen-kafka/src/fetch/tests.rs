@@ -204,6 +204,21 @@ fn later_rounds_begin_where_the_log_begins_by_then() {
 }
 
 #[test]
+fn the_other_cursors_of_a_replay_know_where_the_log_begins() {
+    let cursors = Cursors::new(Ranges {
+        copies: vec![2],
+        ..ranges(1, Until::Replay)
+    });
+    let (first, second) = (claim(&cursors), claim(&cursors));
+    let (first, second) = first.zip(second).expect("two cursors");
+    assert_eq!(cursors.begins_behind(&second), None);
+    cursors.jump(&first, 8);
+    assert_eq!(cursors.begins_behind(&second), Some(8));
+    assert_eq!(cursors.jump(&second, 8).offsets, 3);
+    assert_eq!(cursors.begins_behind(&claim(&cursors).expect("one")), None);
+}
+
+#[test]
 fn an_offset_beyond_the_end_is_given_up_after_a_while() {
     let cursors = Cursors::new(ranges(1, Until::End));
     let mut times = 0;
