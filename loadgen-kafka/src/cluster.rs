@@ -35,6 +35,10 @@ pub struct Partition {
     epoch: AtomicI32,
     /// Where its log begins, as the cluster said last; taken once.
     start: AtomicI64,
+    /// Nobody could lead it here for so long that nobody waits any more.
+    lost: AtomicBool,
+    /// The node that leads it, where that is none of the brokers of the run.
+    stranger: AtomicI32,
 }
 
 const NOT_SAID: i64 = -1;
@@ -51,6 +55,7 @@ pub struct Topic {
     doubted: AtomicBool,
     starts_wanted: AtomicBool,
     moves: AtomicU64,
+    losses: AtomicU64,
 }
 
 impl Topic {
@@ -72,11 +77,14 @@ impl Topic {
                     last: AtomicU32::new(NOBODY),
                     epoch: AtomicI32::new(-1),
                     start: AtomicI64::new(NOT_SAID),
+                    lost: AtomicBool::new(false),
+                    stranger: AtomicI32::new(-1),
                 })
                 .collect(),
             doubted: AtomicBool::new(false),
             starts_wanted: AtomicBool::new(false),
             moves: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
         };
         for (at, (_, leader)) in partitions.iter().enumerate() {
             topic.learn(at, *leader);
@@ -128,6 +136,10 @@ impl Topic {
         if epoch >= 0 {
             partition.epoch.store(epoch, Ordering::Relaxed);
         }
+        let stranger = leader
+            .filter(|_| route.is_none())
+            .map_or(-1, |(node, _)| node);
+        partition.stranger.store(stranger, Ordering::Relaxed);
         let route = route.map_or(NOBODY, |route| route as u32);
         if route != NOBODY {
             partition.last.store(route, Ordering::Release);
@@ -135,6 +147,33 @@ impl Topic {
         if partition.leader.swap(route, Ordering::AcqRel) != route {
             self.moves.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// The partition at position `at` had no leader for too long: it is not waited for any more.
+    pub fn lose(&self, at: usize) {
+        if !self.partitions[at].lost.swap(true, Ordering::AcqRel) {
+            self.losses.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Whether the partition at position `at` is not waited for any more.
+    #[must_use]
+    pub fn is_lost(&self, at: usize) -> bool {
+        self.partitions[at].lost.load(Ordering::Acquire)
+    }
+
+    /// How many partitions are not waited for any more.
+    #[must_use]
+    #[inline]
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
+    /// How many partitions are led by a broker that came later than the run.
+    #[must_use]
+    pub fn led_by_strangers(&self) -> usize {
+        let of_one = |p: &&Partition| p.stranger.load(Ordering::Relaxed) >= 0;
+        self.partitions.iter().filter(of_one).count()
     }
 
     /// Something came that makes the leaders doubtful: the cluster should be asked.
@@ -208,6 +247,15 @@ mod tests {
         topic.learn(0, Some((77, 4)));
         assert_eq!((topic.leader(0), topic.last_leader(0)), (None, Some(0)));
         assert_eq!(topic.last_leader(1), None);
+        assert_eq!(topic.led_by_strangers(), 1);
+        topic.learn(0, Some((3, 4)));
+        assert_eq!(topic.led_by_strangers(), 0);
+        topic.lose(1);
+        topic.lose(1);
+        assert_eq!(
+            (topic.losses(), topic.is_lost(0), topic.is_lost(1)),
+            (1, false, true)
+        );
         topic.doubt();
         assert!(topic.take_doubt() && !topic.take_doubt());
     }

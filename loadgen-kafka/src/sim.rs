@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_request::FetchPartition;
@@ -22,6 +23,7 @@ use loadgen_core::time::Tick;
 use loadgen_core::workload::Endpoint;
 
 use crate::cluster::Topic;
+use crate::control::Missing;
 use crate::greeting::api;
 use crate::wire::batch::Codec;
 use crate::wire::compose::{Composer, Draft};
@@ -53,10 +55,20 @@ pub struct Log {
 pub enum Happening {
     /// This partition is led by this node from now on.
     Move(i32, i32),
+    /// Nobody leads this partition from now on.
+    Orphan(i32),
+    /// The topic is deleted.
+    Delete,
+    /// All replies have this error code and no partitions from now on.
+    Refuse(i16),
     /// This partition's log begins at this offset from now on.
     Trim(i32, i64),
     /// This partition's log gets so many more records.
     Grow(i32, i64),
+    /// A bit of the batch with this offset of this partition is wrong from now on.
+    Rot(i32, i64),
+    /// All batches are right again.
+    Heal,
     /// The reply is cut in its middle, and the connection closed (`false`) or reset (`true`).
     Lose(bool),
     /// The reply says that nothing is wanted for so long, ms.
@@ -84,7 +96,13 @@ pub struct KafkaPeer {
     /// Where the cluster is asked for leaders and starts of logs beside the run, as the watcher of
     /// `control` does.
     pub watched: Option<Arc<Topic>>,
+    /// How long a partition is waited for that nobody leads.
+    pub patience: Duration,
+    missing: Option<Missing>,
+    refuses: i16,
     brokers: Vec<(Endpoint, i32)>,
+    /// Partitions and offsets of batches that are wrong.
+    rotten: Vec<(i32, i64)>,
     logs: Vec<Log>,
     fetches: u64,
     batches: BTreeMap<u32, Vec<u8>>,
@@ -117,7 +135,11 @@ impl KafkaPeer {
             cuts_first: false,
             happenings: VecDeque::new(),
             watched: None,
+            patience: Duration::from_secs(60),
+            missing: None,
+            refuses: 0,
             brokers,
+            rotten: Vec::new(),
             logs,
             fetches: 0,
             batches: BTreeMap::new(),
@@ -126,10 +148,12 @@ impl KafkaPeer {
     }
 
     /// As a watcher would, at once.
-    fn watch(&self) {
+    fn watch(&mut self, now: Tick) {
         let Some(topic) = &self.watched else {
             return;
         };
+        let missing = Missing::new(topic, self.patience);
+        let missing = self.missing.get_or_insert(missing);
         let log_of = |index| self.logs.iter().find(|log| log.index == index);
         let doubted = topic.take_doubt();
         let wanted = topic.take_want();
@@ -138,12 +162,13 @@ impl KafkaPeer {
                 continue;
             };
             if doubted {
-                topic.learn(at, Some(log.leader));
+                topic.learn(at, (log.leader.0 >= 0).then_some(log.leader));
             }
             if wanted {
                 topic.learn_start(at, log.start);
             }
         }
+        missing.look(topic, !self.logs.is_empty(), Duration::from_nanos(now.0));
     }
 
     /// Lets happen what is due before the next reply.
@@ -161,8 +186,15 @@ impl KafkaPeer {
                     let change = |log: &mut Log, node| log.leader = (node as i32, log.leader.1 + 1);
                     log(logs, index, change, node.into());
                 }
+                Happening::Orphan(index) => {
+                    log(logs, index, |log, _| log.leader = (-1, log.leader.1 + 1), 0);
+                }
+                Happening::Delete => logs.clear(),
+                Happening::Refuse(code) => self.refuses = code,
                 Happening::Trim(index, start) => log(logs, index, |log, to| log.start = to, start),
                 Happening::Grow(index, more) => log(logs, index, |log, by| log.end += by, more),
+                Happening::Rot(index, offset) => self.rotten.push((index, offset)),
+                Happening::Heal => self.rotten.clear(),
                 Happening::Lose(reset) => mood.lost = Some(reset),
                 Happening::Throttle(ms) => mood.throttle_ms = ms,
             }
@@ -186,6 +218,15 @@ impl KafkaPeer {
             let from = out.len();
             out.extend_from_slice(batch);
             out[from..from + 8].copy_from_slice(&base.to_be_bytes());
+            let is_in = |&&(index, at): &&(i32, i64)| {
+                index == log.index && (base..base + size).contains(&at)
+            };
+            if let Some(last) = out
+                .last_mut()
+                .filter(|_| self.rotten.iter().any(|r| is_in(&r)))
+            {
+                *last ^= 1;
+            }
             if from > 0 || self.cuts_first {
                 out.truncate(limit);
             }
@@ -235,9 +276,12 @@ impl KafkaPeer {
         };
         let mood = self.happen();
         let mut room = usize::try_from(request.max_bytes).unwrap_or(0);
-        let mut silent = true;
-        let mut response = FetchResponse::default().with_throttle_time_ms(mood.throttle_ms);
-        for topic in &request.topics {
+        let mut silent = self.refuses == 0;
+        let mut response = FetchResponse::default()
+            .with_throttle_time_ms(mood.throttle_ms)
+            .with_error_code(self.refuses);
+        let topics = request.topics.iter().filter(|_| self.refuses == 0);
+        for topic in topics.cloned().collect::<Vec<_>>() {
             let mut answer = FetchableTopicResponse::default().with_topic(topic.topic.clone());
             for asked in &topic.partitions {
                 let data = self.partition(node, asked, room);
@@ -388,25 +432,25 @@ impl Peer for KafkaPeer {
         Accept::After(0)
     }
 
-    fn receive(&mut self, id: u64, bytes: &[u8], _at: Tick, script: &mut Script) {
+    fn receive(&mut self, id: u64, bytes: &[u8], at: Tick, script: &mut Script) {
         let Some(mut conn) = self.conns.remove(&id) else {
             return;
         };
         conn.unread.extend_from_slice(bytes);
-        let mut at = 0;
-        while let Some((body, whole)) = frame(&conn.unread[at..]) {
-            at += whole;
+        let mut read = 0;
+        while let Some((body, whole)) = frame(&conn.unread[read..]) {
+            read += whole;
             if !self.answer(conn.node, body, script) {
                 return;
             }
         }
-        conn.unread.drain(..at);
+        conn.unread.drain(..read);
         self.conns.insert(id, conn);
-        self.watch();
+        self.watch(at);
     }
 
-    fn closed(&mut self, id: u64, _at: Tick) {
+    fn closed(&mut self, id: u64, at: Tick) {
         self.conns.remove(&id);
-        self.watch();
+        self.watch(at);
     }
 }

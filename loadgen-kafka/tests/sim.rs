@@ -34,6 +34,8 @@ struct Setup {
     happenings: Vec<(u64, Happening)>,
     /// Whether somebody asks the cluster beside the run.
     watched: bool,
+    /// How long that one waits for a leader.
+    patience: Duration,
 }
 
 impl Setup {
@@ -60,6 +62,7 @@ impl Setup {
             cuts_first: false,
             happenings: Vec::new(),
             watched: true,
+            patience: Duration::from_secs(60),
         }
     }
 
@@ -146,6 +149,7 @@ impl Setup {
         (peer.version, peer.cuts_first) = (self.version, self.cuts_first);
         peer.value_bytes = VALUE_BYTES as usize;
         peer.happenings = self.happenings.clone().into();
+        peer.patience = self.patience;
         peer.watched = self.watched.then(|| Arc::clone(topic));
         peer
     }
@@ -253,7 +257,141 @@ fn a_batch_that_no_reply_has_room_for_ends_the_run_with_what_was_read() {
             assert_eq!(records(&document), 0);
             assert_eq!(consumed(&document)["given_up"], 2);
             assert_eq!(consumed(&document)["cut_off"], 80);
+            // A pause after each: a leader that has just changed may be behind.
+            let measured = document.phases.iter().find(|row| row.name == "measure");
+            let ms = measured.map_or(0, |row| row.duration_ns / 1_000_000);
+            assert!((1_900..2_500).contains(&ms), "{ms}");
             assert_eq!(findings(&document), ["kafka.given_up", "kafka.cut_off"]);
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_cannot_be_decoded_stops_its_partition_and_no_other() {
+    for (connections, in_flight) in [(2, 1), (2, 3), (6, 1)] {
+        let mut setup = Setup::new(8, 1000);
+        (setup.connections, setup.in_flight) = (connections, in_flight);
+        setup.partition_max_bytes = 3000;
+        setup.depth = Depth::Crc;
+        setup.happenings = vec![(0, Happening::Rot(2, 515))];
+        // Only so that a run that never ends fails.
+        setup.stop = Stop::After(Duration::from_secs(60));
+        let document = setup.run();
+        let consumed = consumed(&document);
+        let rows = consumed["partitions"].as_array().unwrap();
+        for row in rows.iter().filter(|row| row["partition"] != 2) {
+            assert_eq!(row["records"], 1000, "{row}");
+        }
+        // Up to the fetch that the batch came with.
+        let next = rows[2]["next_offset"].as_i64().unwrap();
+        assert!((490..=510).contains(&next), "{next}");
+        assert_eq!(consumed["given_up"], 1);
+        let batch = &consumed["undecodable"][0];
+        assert_eq!(
+            (&batch["partition"], &batch["offset"]),
+            (&2.into(), &510.into())
+        );
+        let found = findings(&document);
+        assert!(found.contains(&"kafka.given_up".to_owned()), "{found:?}");
+        let finding = document
+            .findings
+            .iter()
+            .find(|f| f.code == "kafka.undecodable");
+        let hint = &finding.expect("a finding").hint;
+        assert!(
+            hint.contains("partition 2, in the batch at offset 510: "),
+            "{hint}"
+        );
+        assert_ne!(document.verdict.exit_code, 0);
+        let causes = document
+            .errors
+            .iter()
+            .filter(|error| error.cause.ends_with("crc_mismatch"));
+        assert_eq!(causes.map(|error| error.count).sum::<u64>(), 3);
+    }
+}
+
+#[test]
+fn a_batch_that_was_wrong_once_is_read_the_next_time() {
+    let mut setup = Setup::new(4, 1000);
+    setup.depth = Depth::Crc;
+    setup.partition_max_bytes = 3000;
+    setup.happenings = vec![(0, Happening::Rot(2, 515)), (56, Happening::Heal)];
+    setup.stop = Stop::After(Duration::from_secs(60));
+    let document = setup.run();
+    all_of(&setup, &document);
+    assert!(!document.errors.is_empty());
+    assert_eq!(consumed(&document)["given_up"], 0);
+}
+
+#[test]
+fn a_partition_that_nobody_leads_ends_the_run_without_it() {
+    let mut setup = Setup::new(4, 1000);
+    setup.partition_max_bytes = 3000;
+    setup.patience = Duration::ZERO;
+    setup.happenings = vec![(10, Happening::Orphan(1))];
+    // Only so that a run that never ends fails.
+    setup.stop = Stop::After(Duration::from_secs(600));
+    let document = setup.run();
+    let consumed = consumed(&document);
+    assert_eq!(consumed["given_up"], 1);
+    assert!(consumed["partitions"][1]["records"].as_u64() < Some(1000));
+    assert_eq!(
+        records(&document),
+        3000 + consumed["partitions"][1]["records"].as_u64().unwrap()
+    );
+    assert!(findings(&document).contains(&"kafka.given_up".to_owned()));
+    assert_ne!(document.verdict.exit_code, 0);
+}
+
+#[test]
+fn a_partition_that_nobody_leads_is_waited_for_a_while_and_not_passed_over_in_silence() {
+    for (seconds, given_up) in [(30, 0), (90, 1)] {
+        let mut setup = Setup::new(4, 100);
+        setup.until = Until::Follow;
+        setup.happenings = vec![(4, Happening::Orphan(0))];
+        setup.stop = Stop::After(Duration::from_secs(seconds));
+        let document = setup.run();
+        assert_eq!(consumed(&document)["given_up"], given_up);
+        assert_eq!(consumed(&document)["stuck_partitions"], 1 - given_up);
+        let code = ["kafka.stuck_partitions", "kafka.given_up"][given_up];
+        let found = findings(&document);
+        assert!(found.contains(&code.to_owned()), "{found:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_nobody_knew_is_told() {
+    let mut setup = Setup::new(2, 100);
+    setup.until = Until::Follow;
+    setup.happenings = vec![(4, Happening::Move(0, 9))];
+    setup.stop = Stop::After(Duration::from_secs(90));
+    let document = setup.run();
+    assert_eq!(consumed(&document)["unknown_leaders"], 1);
+    assert_eq!(consumed(&document)["given_up"], 1);
+    let found = findings(&document);
+    assert!(
+        found.contains(&"kafka.unknown_leaders".to_owned()),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_refused_for_a_minute_is_given_up() {
+    // The topic is deleted; whole replies are refused: with and without somebody who asks.
+    for happening in [Happening::Delete, Happening::Refuse(-1)] {
+        for watched in [false, true] {
+            let mut setup = Setup::new(4, 1000);
+            setup.partition_max_bytes = 3000;
+            setup.watched = watched;
+            setup.happenings = vec![(10, happening)];
+            setup.stop = Stop::After(Duration::from_secs(600));
+            let document = setup.run();
+            assert_eq!(consumed(&document)["given_up"], 4, "{happening:?}");
+            assert!(document.errors.is_empty(), "{:?}", document.errors);
+            // Once in 50 ms on two connections.
+            let sent = document.totals.sent;
+            assert!((1000..4000).contains(&sent), "{sent}");
         }
     }
 }

@@ -199,40 +199,52 @@ impl Control {
     }
 
     /// [`Control::offsets`], asked once.
-    pub(super) fn offsets_now(
+    fn offsets_now(
         &mut self,
         topic: &Topic,
         which: Offset,
         isolation: Isolation,
     ) -> Result<Vec<i64>, ControlError> {
+        self.offsets_there(topic, which, isolation)
+            .into_iter()
+            .collect()
+    }
+
+    /// The same, for each partition by itself: those that have a leader who answers do not wait for the
+    /// others.
+    pub(super) fn offsets_there(
+        &mut self,
+        topic: &Topic,
+        which: Offset,
+        isolation: Isolation,
+    ) -> Vec<Result<i64, ControlError>> {
         let mut by_node: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
         for (at, partition) in topic.partitions.iter().enumerate() {
-            let leader = topic.leader(at).map(|route| topic.brokers[route].node);
-            let leader = leader.ok_or_else(|| {
-                ControlError::unreachable(format!(
-                    "partition {} of {} has no leader",
-                    partition.index, topic.name
-                ))
-            })?;
-            by_node.entry(leader).or_default().push(partition.index);
+            if let Some(route) = topic.leader(at) {
+                let node = topic.brokers[route].node;
+                by_node.entry(node).or_default().push(partition.index);
+            }
         }
-        let mut found: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut found = Found::new();
         for (node, partitions) in by_node {
-            self.offsets_of(node, topic, &partitions, (which, isolation), &mut found)?;
+            let asked = self.offsets_of(node, topic, &partitions, (which, isolation), &mut found);
+            if let Err(error) = asked {
+                found.extend(partitions.iter().map(|index| (*index, Err(error.clone()))));
+            }
         }
-        let of = |index: i32| {
-            found.get(&index).copied().ok_or_else(|| {
-                ControlError::refused(format!(
-                    "partition {index} of {}: the broker did not say its offset",
-                    topic.name
-                ))
-            })
+        let name = &topic.name;
+        let mut of = |(at, index): (usize, i32)| match topic.leader(at) {
+            None => Err(ControlError::unreachable(format!(
+                "partition {index} of {name} has no leader"
+            ))),
+            Some(_) => found.remove(&index).unwrap_or_else(|| {
+                Err(ControlError::refused(format!(
+                    "partition {index} of {name}: the broker did not say its offset"
+                )))
+            }),
         };
-        topic
-            .partitions
-            .iter()
-            .map(|partition| of(partition.index))
-            .collect()
+        let indices = topic.partitions.iter().map(|partition| partition.index);
+        indices.enumerate().map(&mut of).collect()
     }
 
     fn offsets_of(
@@ -241,7 +253,7 @@ impl Control {
         topic: &Topic,
         partitions: &[i32],
         (which, isolation): (Offset, Isolation),
-        found: &mut BTreeMap<i32, i64>,
+        found: &mut Found,
     ) -> Result<(), ControlError> {
         let timestamp = match which {
             Offset::Latest | Offset::End => -1,
@@ -265,11 +277,14 @@ impl Control {
             .with_topics(vec![asked]);
         let answer = self.ask(Some(node), &request, &form::LIST_OFFSETS)?;
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-            if partition.error_code != 0 {
-                let what = format!("offsets of {}-{}", topic.name, partition.partition_index);
-                return Err(ControlError::coded(&what, partition.error_code, None));
-            }
-            found.insert(partition.partition_index, partition.offset);
+            let index = partition.partition_index;
+            let offset = if partition.error_code == 0 {
+                Ok(partition.offset)
+            } else {
+                let what = format!("offsets of {}-{index}", topic.name);
+                Err(ControlError::coded(&what, partition.error_code, None))
+            };
+            found.insert(index, offset);
         }
         Ok(())
     }
@@ -415,6 +430,9 @@ impl Control {
         i32::try_from(self.patience.each.as_millis()).unwrap_or(i32::MAX)
     }
 }
+
+/// What was said of partitions, by index.
+type Found = BTreeMap<i32, Result<i64, ControlError>>;
 
 /// Partitions: index, and the leader's node id and epoch.
 pub(super) type Leaders = Vec<(i32, Option<(i32, i32)>)>;

@@ -25,6 +25,7 @@ use crate::spec::ClusterSpec;
 use link::{Link, Patience};
 
 pub use ask::Offset;
+pub(crate) use watch::Missing;
 pub use watch::Watcher;
 
 /// Why a cluster could not be asked.

@@ -439,6 +439,39 @@ fn a_doubt_is_cleared_by_the_watcher() {
 }
 
 #[test]
+fn a_log_whose_leader_is_missing_keeps_no_other_from_saying_where_it_begins() {
+    // The second one is led by nobody, or by somebody who answers with an error.
+    for leader in [-1, 7] {
+        let port = broker(move |asked| match asked.api {
+            ApiKey::Metadata => metadata(asked, [7, leader], asked.port.into()),
+            ApiKey::ListOffsets => {
+                let partition = |index: i32, code| {
+                    ListOffsetsPartitionResponse::default()
+                        .with_partition_index(index)
+                        .with_error_code(code)
+                        .with_offset(if code == 0 { 100 } else { -1 })
+                };
+                let topic = ListOffsetsTopicResponse::default()
+                    .with_name(name())
+                    .with_partitions(vec![partition(1, 6), partition(0, 0)]);
+                let answer = ListOffsetsResponse::default().with_topics(vec![topic]);
+                encoded(&answer, asked.version)
+            }
+            _ => usual(asked),
+        });
+        let control = Control::open(&spec(&[port]), PATIENCE).unwrap();
+        let topic = unknown(&control);
+        let watcher = Watcher::start(control, Arc::clone(&topic));
+        topic.want_starts();
+        assert!(until(|| topic.take_start(0) == Some(100)));
+        // It is asked again for the other one.
+        assert!(until(|| topic.take_start(0) == Some(100)));
+        assert_eq!(topic.take_start(1), None);
+        drop(watcher);
+    }
+}
+
+#[test]
 fn a_doubt_outlives_refusals() {
     let port = broker(|asked| match (asked.api, asked.nth) {
         // CLUSTER_AUTHORIZATION_FAILED: refused, and not for ever.

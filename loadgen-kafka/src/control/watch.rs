@@ -26,6 +26,43 @@ const LINGER: Duration = Duration::from_secs(15);
 /// How long one broker may take: a mute one must not keep the others from saying who leads now.
 const EACH: Duration = Duration::from_secs(2);
 
+/// A partition that has had no leader for so long is not waited for any more. A broker that restarts
+/// and recovers its log is back by then; one that is not may never be.
+const LEADERLESS_MAX: Duration = Duration::from_secs(60);
+
+/// Since when partitions have had no leader that a connection of the run can go to.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    max: Duration,
+    /// By the partition's position, on the clock of whoever looks.
+    since: Vec<Option<Duration>>,
+}
+
+impl Missing {
+    /// For the partitions of `topic`; `max`: for how long they are waited for.
+    pub(crate) fn new(topic: &Topic, max: Duration) -> Self {
+        let since = vec![None; topic.partitions.len()];
+        Self { max, since }
+    }
+
+    /// The cluster answered; `there`: it has the topic. Partitions that were missing for too long are
+    /// lost.
+    pub(crate) fn look(&mut self, topic: &Topic, there: bool, now: Duration) {
+        for (at, since) in self.since.iter_mut().enumerate() {
+            if there && topic.leader(at).is_some() {
+                *since = None;
+            } else if now.saturating_sub(*since.get_or_insert(now)) >= self.max {
+                topic.lose(at);
+            }
+        }
+    }
+
+    /// Nobody answered: that says nothing of leaders, and whoever is back needs time again.
+    fn forget(&mut self) {
+        self.since.fill(None);
+    }
+}
+
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
@@ -37,6 +74,9 @@ impl Watcher {
     /// Watches over the leaders of `topic`.
     #[must_use]
     pub fn start(mut control: Control, topic: Arc<Topic>) -> Self {
+        if (0..topic.partitions.len()).any(|at| topic.leader(at).is_none()) {
+            topic.doubt();
+        }
         let over = Arc::new(AtomicBool::new(false));
         let hasty = Patience {
             each: EACH.min(control.patience.each),
@@ -76,6 +116,7 @@ impl Drop for Watcher {
 }
 
 fn watch(control: &mut Control, topic: &Topic) {
+    let mut missing = (Missing::new(topic, LEADERLESS_MAX), Instant::now());
     let mut doubted: Option<Instant> = None;
     let mut period = PERIOD;
     while !control.patience.is_over() {
@@ -86,7 +127,7 @@ fn watch(control: &mut Control, topic: &Topic) {
         if doubted.is_none_or(|at| at.elapsed() >= LINGER) {
             continue;
         }
-        if look(control, topic) {
+        if look(control, topic, &mut missing) {
             period = PERIOD;
         } else {
             // What is not answered stays doubtful, for as long as it takes.
@@ -100,22 +141,71 @@ fn watch(control: &mut Control, topic: &Topic) {
 }
 
 /// One question; whether it was answered. A partition without a leader stays doubtful.
-fn look(control: &mut Control, topic: &Topic) -> bool {
-    let there = !control.patience.is_over() && control.learn_leaders(topic).unwrap_or(false);
-    if there && (0..topic.partitions.len()).any(|at| topic.leader(at).is_none()) {
+fn look(control: &mut Control, topic: &Topic, missing: &mut (Missing, Instant)) -> bool {
+    if control.patience.is_over() {
+        return false;
+    }
+    let (missing, begun) = missing;
+    let Ok(there) = control.learn_leaders(topic) else {
+        missing.forget();
+        return false;
+    };
+    missing.look(topic, there, begun.elapsed());
+    let awaited = |at| topic.leader(at).is_none() && !topic.is_lost(at);
+    if there && (0..topic.partitions.len()).any(awaited) {
         topic.doubt();
     }
     there
 }
 
-/// Where logs begin. Without an answer it is asked for again: a leader may be missing for a while.
+/// Where logs begin. Those that did not answer are asked again: a leader may be missing for a while.
 fn starts(control: &mut Control, topic: &Topic) {
-    match control.offsets_now(topic, Offset::Earliest, Isolation::ReadUncommitted) {
-        Ok(starts) => {
-            for (at, start) in starts.into_iter().enumerate() {
-                topic.learn_start(at, start);
-            }
+    let starts = control.offsets_there(topic, Offset::Earliest, Isolation::ReadUncommitted);
+    for (at, start) in starts.into_iter().enumerate() {
+        match start {
+            Ok(start) => topic.learn_start(at, start),
+            Err(_) if topic.is_lost(at) => {}
+            Err(_) => topic.want_starts(),
         }
-        Err(_) => topic.want_starts(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Broker;
+
+    #[test]
+    fn a_partition_without_a_leader_is_lost_after_a_while() {
+        let brokers = vec![Broker {
+            node: 1,
+            name: "b:1".to_owned(),
+        }];
+        let topic = Topic::new(
+            "t".into(),
+            brokers,
+            &[(0, Some((1, 0))), (1, None), (2, None)],
+        );
+        let mut missing = Missing::new(&topic, Duration::from_secs(60));
+        let lost = |topic: &Topic| [0, 1, 2].map(|at| topic.is_lost(at));
+        let second = Duration::from_secs;
+        missing.look(&topic, true, second(5));
+        // One has a leader for a moment, and is waited for as long again.
+        topic.learn(2, Some((1, 1)));
+        missing.look(&topic, true, second(30));
+        topic.learn(2, None);
+        missing.look(&topic, true, second(64));
+        assert_eq!(lost(&topic), [false; 3]);
+        missing.look(&topic, true, second(65));
+        assert_eq!(lost(&topic), [false, true, false]);
+        // A cluster that does not answer says nothing of its leaders.
+        missing.forget();
+        missing.look(&topic, true, second(200));
+        assert_eq!(lost(&topic), [false, true, false]);
+        // The topic is gone: nobody leads anything, whoever did.
+        missing.look(&topic, false, second(201));
+        missing.look(&topic, false, second(261));
+        assert_eq!(lost(&topic), [true; 3]);
+        assert_eq!(topic.losses(), 3);
     }
 }

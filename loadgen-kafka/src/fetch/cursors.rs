@@ -3,7 +3,9 @@
 //! A cursor is claimed by the fetch that reads at it and moves only when the whole reply has come: no
 //! record is counted twice, none is lost, whatever becomes of a connection. Nothing here may block.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use loadgen_core::time::Tick;
 use serde_json::{Value, json};
@@ -21,6 +23,15 @@ const REFUSALS_MAX: u32 = 40;
 /// there is compacted away, and nothing behind it will ever come. Many, for a broker that reads from
 /// a slow remote store answers with nothing too.
 const BARREN_MAX: u32 = 20;
+/// So often in a row what comes for a cursor may be impossible to decode: once may be the wire's fault,
+/// three times at the same offset is what the log has.
+const FAULTS_MAX: u32 = 3;
+
+/// A cursor that is refused for so long without a break is given up: leaders that move, and brokers
+/// that start, are done with it by then.
+const REFUSED_MAX: Duration = Duration::from_secs(60);
+/// Where nobody could ask for so long, a broker was away: what it says when it is back is a new matter.
+const BREAK_MIN: Duration = Duration::from_secs(5);
 
 /// One place in one partition.
 #[derive(Debug)]
@@ -38,6 +49,11 @@ struct Cursor {
     refusals: AtomicU32,
     /// Times in a row that nothing came from below the log's end.
     barren: AtomicU32,
+    /// Times in a row that what came could not be decoded.
+    faults: AtomicU32,
+    /// When it was refused first and last without a break; never: it is not refused.
+    refused_since: AtomicU64,
+    refused_last: AtomicU64,
     /// Not to be asked for before this tick, unless there is nothing else.
     held_until: AtomicU64,
     /// Where fetches begin, when nobody looks at what they bring.
@@ -78,6 +94,15 @@ pub struct Came<'a> {
     pub known_end: i64,
     /// The whole reply brought nothing, and the broker did not hold anything back.
     pub barren: bool,
+}
+
+/// What a cursor went by without reading it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Offsets that nothing came from.
+    pub offsets: u64,
+    /// Nothing is left to read, and so it was given up.
+    pub gave_up: bool,
 }
 
 /// Who asks for cursors.
@@ -128,6 +153,8 @@ pub struct Cursors {
     wanted: u64,
     /// Cursors that are over.
     over: AtomicUsize,
+    /// Cursors with faults that are not over.
+    suspects: AtomicUsize,
 }
 
 impl Cursors {
@@ -148,6 +175,9 @@ impl Cursors {
             rounds: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
             barren: AtomicU32::new(0),
+            faults: AtomicU32::new(0),
+            refused_since: AtomicU64::new(Tick::NEVER.0),
+            refused_last: AtomicU64::new(Tick::NEVER.0),
             held_until: AtomicU64::new(0),
             marks: (ranges.depth == Depth::None).then(Marks::default),
         };
@@ -170,6 +200,7 @@ impl Cursors {
             records: AtomicU64::new(0),
             wanted: ranges.wanted.unwrap_or(u64::MAX),
             over: AtomicUsize::new(0),
+            suspects: AtomicUsize::new(0),
             starts: ranges.starts,
             ends: ranges.ends,
         }
@@ -215,19 +246,29 @@ impl Cursors {
     }
 
     /// Claims free cursors whose leader is at the route that asks. Those that are held back come only
-    /// where there are no others.
+    /// where there are no others. A suspect comes alone: its fault costs whatever is in the same reply.
     pub fn claim(&self, topic: &Topic, asking: &Asking, into: &mut Vec<Claim>) {
-        self.claim_some(topic, asking, false, into);
-        if into.is_empty() {
-            self.claim_some(topic, asking, true, into);
+        // Suspects come first, or the others could keep them from being asked for ever; held ones last.
+        let suspects = self.suspects.load(Ordering::Relaxed) > 0;
+        for (held, suspect) in [(false, true), (false, false), (true, true), (true, false)] {
+            if into.is_empty() && (suspects || !suspect) {
+                self.claim_some(topic, asking, (held, suspect), into);
+            }
         }
     }
 
-    fn claim_some(&self, topic: &Topic, asking: &Asking, held: bool, into: &mut Vec<Claim>) {
+    fn claim_some(
+        &self,
+        topic: &Topic,
+        asking: &Asking,
+        (held, suspect): (bool, bool),
+        into: &mut Vec<Claim>,
+    ) {
+        let share = if suspect { 1 } else { asking.share };
         let count = self.cursors.len();
         let one_each = count == self.read.len();
         for step in 0..count {
-            if into.len() >= asking.share {
+            if into.len() >= share {
                 return;
             }
             let at = (asking.from as usize).wrapping_add(step) % count;
@@ -237,6 +278,7 @@ impl Cursors {
             let wanted = topic.leader(cursor.partition) == Some(asking.route)
                 && !cursor.over.load(Ordering::Relaxed)
                 && !cursor.claimed.load(Ordering::Relaxed)
+                && (cursor.faults.load(Ordering::Relaxed) > 0) == suspect
                 && (held || cursor.held_until.load(Ordering::Relaxed) <= asking.now.0)
                 && (one_each || !into.iter().any(named));
             if !wanted || cursor.claimed.swap(true, Ordering::Acquire) {
@@ -274,25 +316,36 @@ impl Cursors {
 
     /// The reply to a claim came whole. Says how many offsets are passed over from now on because
     /// nothing ever came from them.
-    pub fn advance(&self, claim: &Claim, came: &Came<'_>) -> u64 {
+    pub fn advance(&self, claim: &Claim, came: &Came<'_>) -> Passed {
         let cursor = &self.cursors[claim.cursor];
         if came.known_end >= 0 {
             cursor.known_end.store(came.known_end, Ordering::Relaxed);
         }
         cursor.refusals.store(0, Ordering::Relaxed);
+        cursor.refused_last.store(Tick::NEVER.0, Ordering::Relaxed);
+        self.clear(cursor);
         let missing = self.barren_offsets(cursor, claim, came);
         if missing > 0 {
             self.stops[claim.partition].fetch_min(claim.offset, Ordering::Relaxed);
             if let Some(marks) = &cursor.marks {
                 marks.forget();
             }
-            self.move_to(claim, claim.offset);
-            return missing;
+            let begin = self.begins[claim.partition].load(Ordering::Relaxed);
+            // A replay of nothing would go round for ever.
+            let gave_up =
+                self.until == Until::Replay && claim.offset <= begin && self.give_up(claim);
+            if !gave_up {
+                self.move_to(claim, claim.offset);
+            }
+            return Passed {
+                offsets: missing,
+                gave_up,
+            };
         }
         let counts = came.counts;
         if let Some(marks) = &cursor.marks {
             self.go_on(marks, claim, came);
-            return 0;
+            return Passed::default();
         }
         let read = &self.read[claim.partition];
         read.records.fetch_add(counts.records, Ordering::Relaxed);
@@ -302,7 +355,7 @@ impl Cursors {
         }
         self.records.fetch_add(counts.records, Ordering::Relaxed);
         self.move_to(claim, counts.next_offset.max(claim.offset));
-        0
+        Passed::default()
     }
 
     /// Offsets up to the end, when nothing came from them often enough to believe it.
@@ -346,7 +399,9 @@ impl Cursors {
         if next >= self.stop(claim) {
             match self.until {
                 Until::Follow => {}
-                Until::End => self.end(cursor),
+                Until::End => {
+                    self.end(cursor);
+                }
                 Until::Replay => {
                     next = self.begins[claim.partition].load(Ordering::Relaxed);
                     cursor.rounds.fetch_add(1, Ordering::Relaxed);
@@ -357,18 +412,26 @@ impl Cursors {
         self.release(claim);
     }
 
+    /// Where the log of a claim's partition begins, if that is known to be behind it: another cursor of
+    /// a replay came by before.
+    #[must_use]
+    pub fn begins_behind(&self, claim: &Claim) -> Option<i64> {
+        let begin = self.begins[claim.partition].load(Ordering::Relaxed);
+        (begin > claim.offset).then_some(begin)
+    }
+
     /// The log begins at `start` now, behind where reading was. Says how many offsets that cost; in
     /// a replay nothing is left to read when the whole range is gone, and no later round will find
     /// what is gone now.
-    pub fn jump(&self, claim: &Claim, start: i64) -> u64 {
+    pub fn jump(&self, claim: &Claim, start: i64) -> Passed {
         let end = self.stop(claim);
         self.begins[claim.partition].fetch_max(start, Ordering::Relaxed);
         if let Some(marks) = &self.cursors[claim.cursor].marks {
             marks.forget();
         }
-        if self.until == Until::Replay && start >= end {
-            self.give_up(claim);
-        } else {
+        let gone = self.until == Until::Replay && start >= end;
+        let gave_up = gone && self.give_up(claim);
+        if !gone {
             self.move_to(claim, start);
         }
         let to = if self.until == Until::Follow {
@@ -376,7 +439,10 @@ impl Cursors {
         } else {
             start.min(end)
         };
-        to.saturating_sub(claim.offset).max(0).unsigned_abs()
+        Passed {
+            offsets: to.saturating_sub(claim.offset).max(0).unsigned_abs(),
+            gave_up,
+        }
     }
 
     /// Nothing can come for it: there is no such offset, and the log does not begin behind it; or no
@@ -385,23 +451,78 @@ impl Cursors {
     pub fn hopeless(&self, claim: &Claim, until: Tick) -> bool {
         let refusals = &self.cursors[claim.cursor].refusals;
         if refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
-            self.give_up(claim);
-            return true;
+            return self.give_up(claim);
         }
         self.hold(claim, until);
         false
     }
 
-    /// Nothing can be read there any more.
-    pub fn give_up(&self, claim: &Claim) {
-        self.end(&self.cursors[claim.cursor]);
-        self.release(claim);
+    /// What came for a claim could not be decoded: until something can, it is asked for alone, and not
+    /// before `until` as long as there is something else. It stays claimed until [`Self::release`].
+    /// Whether that was so often enough to believe it: then it is over.
+    pub fn suspect(&self, claim: &Claim, until: Tick) -> bool {
+        let cursor = &self.cursors[claim.cursor];
+        cursor.held_until.store(until.0, Ordering::Relaxed);
+        let before = cursor.faults.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            self.suspects.fetch_add(1, Ordering::Relaxed);
+        }
+        before + 1 >= FAULTS_MAX && self.end(cursor)
     }
 
-    fn end(&self, cursor: &Cursor) {
-        if !cursor.over.swap(true, Ordering::Relaxed) {
-            self.over.fetch_add(1, Ordering::Relaxed);
+    /// A claim is refused `now`. Whether that has gone on for too long.
+    pub fn refused_too_long(&self, claim: &Claim, now: Tick) -> bool {
+        let cursor = &self.cursors[claim.cursor];
+        let last = Tick(cursor.refused_last.swap(now.0, Ordering::Relaxed));
+        if last == Tick::NEVER || last + BREAK_MIN <= now {
+            cursor.refused_since.store(now.0, Ordering::Relaxed);
         }
+        Tick(cursor.refused_since.load(Ordering::Relaxed)) + REFUSED_MAX <= now
+    }
+
+    /// Ends those whose partition nobody waits for any more; how many there were.
+    pub fn give_up_lost(&self, topic: &Topic) -> usize {
+        let lost = |c: &&Cursor| topic.is_lost(c.partition);
+        let ended = |c: &&Cursor| self.end(c);
+        self.cursors.iter().filter(lost).filter(ended).count()
+    }
+
+    /// Partitions that are not over and cannot be read as things are: nobody leads them, or whoever
+    /// does refuses.
+    #[must_use]
+    pub fn stuck(&self, topic: &Topic) -> usize {
+        let is_stuck = |c: &&Cursor| {
+            let refused = c.refused_last.load(Ordering::Relaxed) != Tick::NEVER.0
+                || c.faults.load(Ordering::Relaxed) > 0;
+            !c.over.load(Ordering::Relaxed) && (refused || topic.leader(c.partition).is_none())
+        };
+        let stuck = self.cursors.iter().filter(is_stuck);
+        stuck.map(|c| c.partition).collect::<BTreeSet<_>>().len()
+    }
+
+    fn clear(&self, cursor: &Cursor) {
+        if cursor.faults.load(Ordering::Relaxed) > 0 && cursor.faults.swap(0, Ordering::Relaxed) > 0
+        {
+            self.suspects.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing can be read there any more. Whether it was not over before: somebody else may have given
+    /// it up.
+    pub fn give_up(&self, claim: &Claim) -> bool {
+        let new = self.end(&self.cursors[claim.cursor]);
+        self.release(claim);
+        new
+    }
+
+    /// Whether it was not over before.
+    fn end(&self, cursor: &Cursor) -> bool {
+        let new = !cursor.over.swap(true, Ordering::Relaxed);
+        if new {
+            self.over.fetch_add(1, Ordering::Relaxed);
+            self.clear(cursor);
+        }
+        new
     }
 
     /// Rows for the document: what was read of each partition.

@@ -24,6 +24,8 @@ pub struct Local {
     free: RefCell<Vec<u32>>,
     sums: Cell<Sums>,
     errors: RefCell<BTreeMap<i16, u64>>,
+    /// Partition and offset of batches that nobody can decode, and what is wrong.
+    undecodable: RefCell<BTreeMap<(i32, i64), String>>,
     /// The version of Fetch that is spoken.
     pub version: Cell<i16>,
     /// When the last fetch was sent: what this worker knows of time.
@@ -62,6 +64,7 @@ impl Local {
             free: RefCell::default(),
             sums: Cell::default(),
             errors: RefCell::default(),
+            undecodable: RefCell::default(),
             version: Cell::new(0),
             now: Cell::new(Tick(0)),
         })
@@ -168,6 +171,14 @@ impl Local {
         self.sum(|s| s.given_up += 1);
     }
 
+    /// The batch at `offset` of the partition at position `at` came again and again and is wrong.
+    #[cold]
+    pub fn undecodable(&self, at: usize, offset: i64, wrong: &str) {
+        let index = self.rules.topic.partitions[at].index;
+        let mut all = self.undecodable.borrow_mut();
+        all.insert((index, offset), wrong.to_owned());
+    }
+
     /// A partition, or a whole reply, was answered with an error.
     #[cold]
     pub fn error(&self, code: i16) {
@@ -180,6 +191,10 @@ impl Local {
         let s = self.sums.get();
         let errors = self.errors.borrow();
         let rows = errors.iter().map(|(code, count)| json!([code, count]));
+        let undecodable = self.undecodable.borrow();
+        let batches = undecodable.iter().map(|((partition, offset), wrong)| {
+            json!({"partition": partition, "offset": offset, "wrong": wrong})
+        });
         json!({
             "version": self.version.get(),
             "records_bytes": s.records_bytes,
@@ -201,12 +216,13 @@ impl Local {
             "records": s.records,
             "stamped_records": s.stamped_records,
             "errors": rows.collect::<Value>(),
+            "undecodable": batches.collect::<Value>(),
         })
     }
 }
 
 /// Code, weight, the count it looks at, unit, hint.
-const FINDINGS: [(&str, &str, &str, &str, &str); 8] = [
+const FINDINGS: [(&str, &str, &str, &str, &str); 10] = [
     (
         "kafka.partition_errors",
         "doubt",
@@ -221,8 +237,24 @@ const FINDINGS: [(&str, &str, &str, &str, &str); 8] = [
         "given_up",
         "partitions",
         "reading there ended before the end: the log was cut below the offset to read at, or a batch is \
-         too large for a reply, or the broker does not let us read; protocol_details.consume.errors has \
-         its codes",
+         too large for a reply or cannot be decoded, or the broker does not let us read, or nobody led \
+         the partition, or it was refused, for a minute; protocol_details.consume.errors has the codes",
+    ),
+    (
+        "kafka.stuck_partitions",
+        "doubt",
+        "stuck_partitions",
+        "partitions",
+        "when the run ended, nobody led these partitions, or whoever did refused: they were not read, or \
+         not read further",
+    ),
+    (
+        "kafka.unknown_leaders",
+        "doubt",
+        "unknown_leaders",
+        "partitions",
+        "these are led by brokers that were not in the cluster when the run began: no connection goes \
+         there",
     ),
     (
         "kafka.cut_off",
@@ -287,10 +319,14 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
         }
     }
     let partition_errors: u64 = errors.values().sum();
+    let stuck = rules.cursors.stuck(&rules.topic) as u64;
+    let strangers = rules.topic.led_by_strangers() as u64;
     let mut findings = Vec::new();
     for (code, weight, name, unit, hint) in FINDINGS {
         let actual = match name {
             "partition_errors" => partition_errors,
+            "stuck_partitions" => stuck,
+            "unknown_leaders" => strangers,
             name => count(name),
         };
         if actual > 0 {
@@ -304,6 +340,8 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
             }));
         }
     }
+    let undecodable = undecodable(workers);
+    findings.extend(undecodable_finding(&undecodable));
     let name = |code: i64| tables::name_of(i16::try_from(code).unwrap_or(-1));
     let error_rows: Vec<Value> = errors
         .iter()
@@ -337,8 +375,38 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
             all.insert(name.into(), json!(count(name)));
         }
     }
+    all.insert("stuck_partitions".into(), json!(stuck));
+    all.insert("unknown_leaders".into(), json!(strangers));
     all.insert("leader_moves".into(), json!(rules.topic.moves()));
     all.insert("errors".into(), json!(error_rows));
+    all.insert("undecodable".into(), json!(undecodable));
     all.insert("partitions".into(), rules.cursors.rows(&rules.topic));
     json!({"consume": all, "findings": findings})
+}
+
+/// Batches that nobody could decode, each once: in a replay several cursors come by.
+fn undecodable(workers: &[Value]) -> Vec<Value> {
+    let rows = workers.iter().filter_map(|w| w["undecodable"].as_array());
+    let place = |row: &&Value| (row["partition"].as_i64(), row["offset"].as_i64());
+    let each: BTreeMap<_, _> = rows.flatten().map(|row| (place(&row), row)).collect();
+    each.into_values().cloned().collect()
+}
+
+fn undecodable_finding(batches: &[Value]) -> Option<Value> {
+    let first = batches.first()?;
+    Some(json!({
+        "code": "kafka.undecodable",
+        "weight": "invalid",
+        "actual": batches.len() as f64,
+        "limit": 0.0,
+        "unit": "batches",
+        "hint": format!(
+            "the log has what cannot be decoded, however often it comes, and its partitions were not \
+             read further; the first is in partition {}, in the batch at offset {}: {}; \
+             protocol_details.consume.undecodable has all",
+            first["partition"],
+            first["offset"],
+            first["wrong"].as_str().unwrap_or_default(),
+        ),
+    }))
 }

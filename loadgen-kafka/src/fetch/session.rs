@@ -19,6 +19,7 @@ use crate::greeting::{FETCH_MIN, Greeting, spoken};
 use crate::spec::{Depth, Isolation};
 use crate::tables::{self, Op};
 use crate::walk::Counts;
+use crate::wire::WireError;
 use crate::wire::fetch::{self, Part};
 use crate::wire::fetched::{Fetched, PartHead};
 
@@ -79,7 +80,11 @@ impl FetchSession {
         let rules = &self.local.rules;
         let seen = &self.state.seen;
         let answered = |at: usize| seen.get(at) == Some(&true);
-        self.local.over(self.state.place, answered);
+        self.local.with(self.state.place, |claims| {
+            let left_out = claims.iter().enumerate().filter(|(at, _)| !answered(*at));
+            left_out.for_each(|(_, claim)| put_off(&self.local, claim, false));
+        });
+        self.local.over(self.state.place, |_| true);
         self.local.stamped(self.state.origins.len() as u64);
         for origin in self.state.origins.drain(..) {
             tally.origin(origin);
@@ -141,13 +146,32 @@ impl FetchSession {
                 topic.learn(at, Some((node, epoch)));
             }
             if answered.head.error == 0 {
-                sum.good += 1;
                 came(local, answered, barren, &mut sum);
             } else {
                 refused(local, answered, topic.leader(at) != leader);
             }
         }
         sum
+    }
+
+    /// The reply ends here, and the connection with it: core takes all of its claims back. The one with
+    /// the batch at fault is asked for by itself from now on, and not for ever.
+    /// Where none is known to be at fault, all of them are refused.
+    #[cold]
+    fn undecodable(&self, error: &WireError) {
+        let local = &self.local;
+        let Some((claim, at)) = self.state.blamed else {
+            let (cursors, now) = (&local.rules.cursors, local.now.get());
+            local.with(self.state.place, |claims| {
+                let tired = claims.iter().filter(|c| cursors.refused_too_long(c, now));
+                tired.for_each(|claim| give_up(local, claim));
+            });
+            return;
+        };
+        if local.rules.cursors.suspect(&claim, again_at(local)) {
+            local.gave_up();
+            local.undecodable(claim.partition, at, &error.detail);
+        }
     }
 
     /// What the connection does after a reply.
@@ -157,7 +181,7 @@ impl FetchSession {
             let throttle_ms = u64::from(throttle_ms.unsigned_abs());
             self.local.throttled(throttle_ms);
             Then::Pause(Duration::from_millis(throttle_ms))
-        } else if sum.failed.is_some() && sum.good == 0 {
+        } else if sum.good == 0 {
             Then::Pause(ERROR_PAUSE)
         } else {
             Then::Reuse
@@ -174,7 +198,7 @@ struct Sum {
     payload: Option<u64>,
     /// The first error.
     failed: Option<i16>,
-    /// Partitions without one.
+    /// Partitions without one, and with more than a piece of a batch.
     good: u32,
 }
 
@@ -199,6 +223,7 @@ fn came(local: &Local, answered: &Answered, barren: bool, sum: &mut Sum) {
         }
         return;
     }
+    sum.good += 1;
     let came = Came {
         counts,
         bytes: answered.bytes,
@@ -206,8 +231,11 @@ fn came(local: &Local, answered: &Answered, barren: bool, sum: &mut Sum) {
         barren,
     };
     let unread = rules.cursors.advance(&answered.claim, &came);
-    if unread > 0 {
-        local.unread(unread);
+    if unread.offsets > 0 {
+        local.unread(unread.offsets);
+    }
+    if unread.gave_up {
+        local.gave_up();
     }
 }
 
@@ -232,12 +260,30 @@ fn refused(local: &Local, answered: &Answered, moved: bool) {
     if head.error == OUT_OF_RANGE {
         out_of_range(local, answered);
     } else if is_final(head.error) {
-        local.gave_up();
-        rules.cursors.give_up(claim);
-    } else if moved {
-        rules.cursors.release(claim);
+        give_up(local, claim);
     } else {
-        rules.cursors.hold(claim, again_at(local));
+        put_off(local, claim, moved);
+    }
+}
+
+#[cold]
+fn give_up(local: &Local, claim: &Claim) {
+    if local.rules.cursors.give_up(claim) {
+        local.gave_up();
+    }
+}
+
+/// A claim was refused: it is asked for a little later, or at once where it is somebody else who leads
+/// it now, but not for ever.
+#[cold]
+fn put_off(local: &Local, claim: &Claim, moved: bool) {
+    let cursors = &local.rules.cursors;
+    if cursors.refused_too_long(claim, local.now.get()) {
+        give_up(local, claim);
+    } else if moved {
+        cursors.release(claim);
+    } else {
+        cursors.hold(claim, again_at(local));
     }
 }
 
@@ -253,12 +299,17 @@ fn out_of_range(local: &Local, answered: &Answered) {
     let (claim, head) = (&answered.claim, &answered.head);
     let rules = &local.rules;
     let said = (head.log_start >= 0).then_some(head.log_start);
-    match said.or_else(|| rules.topic.take_start(claim.partition)) {
-        Some(start) if start > claim.offset => local.jumped(rules.cursors.jump(claim, start)),
-        Some(_) if said.is_some() => {
-            local.gave_up();
-            rules.cursors.give_up(claim);
+    let heard = || rules.topic.take_start(claim.partition);
+    let known = || rules.cursors.begins_behind(claim);
+    match said.or_else(known).or_else(heard) {
+        Some(start) if start > claim.offset => {
+            let passed = rules.cursors.jump(claim, start);
+            local.jumped(passed.offsets);
+            if passed.gave_up {
+                local.gave_up();
+            }
         }
+        Some(_) if said.is_some() => give_up(local, claim),
         Some(_) => {
             if rules.cursors.hopeless(claim, again_at(local)) {
                 local.gave_up();
@@ -268,7 +319,7 @@ fn out_of_range(local: &Local, answered: &Answered) {
         }
         None => {
             rules.topic.want_starts();
-            rules.cursors.hold(claim, again_at(local));
+            put_off(local, claim, false);
         }
     }
 }
@@ -328,6 +379,7 @@ impl Session for FetchSession {
             self.state.answered.clear();
             self.state.seen.clear();
             self.state.origins.clear();
+            self.state.blamed = None;
         }
         let mut taker = Taker {
             local: &self.local,
@@ -335,7 +387,10 @@ impl Session for FetchSession {
             state: &mut self.state,
         };
         let step = self.reply.feed(input.bytes, input.skipped, &mut taker);
-        let step = step.map_err(|error| error.fault(Phase::Decode))?;
+        let step = step.map_err(|error| {
+            self.undecodable(&error);
+            error.fault(Phase::Decode)
+        })?;
         Ok(Progress {
             eaten: step.eaten,
             discard: step.discard,

@@ -64,6 +64,8 @@ pub(super) struct State {
     /// By the claim's position: whether it was answered.
     pub(super) seen: Vec<bool>,
     pub(super) origins: Vec<Tick>,
+    /// Whose batches cannot be decoded, and the offset of the first such.
+    pub(super) blamed: Option<(Claim, i64)>,
 }
 
 /// What the reader of a reply tells a session.
@@ -151,12 +153,17 @@ impl Sink for Taker<'_> {
 
     fn feed(&mut self, bytes: &[u8], skipped: u64) -> Result<Step, WireError> {
         let walk = self.walks.now();
-        if let Some(mark) = self.local.rules.mark {
+        let step = if let Some(mark) = self.local.rules.mark {
             let origins = &mut self.state.origins;
             walk.feed(bytes, skipped, &mut Stamps { mark, origins })
         } else {
             walk.feed(bytes, skipped, &mut ())
+        };
+        if step.is_err() {
+            let at = walk.at();
+            self.state.blamed = self.state.answered.last().map(|last| (last.claim, at));
         }
+        step
     }
 
     fn leader(&mut self, node: i32, epoch: i32) {

@@ -4,7 +4,7 @@
 
 use loadgen_core::time::Tick;
 
-use super::cursors::{Asking, Came, Claim, Cursors, Ranges};
+use super::cursors::{Asking, Came, Claim, Cursors, Passed, Ranges};
 use crate::cluster::{Broker, Topic};
 use crate::spec::{Depth, Until};
 use crate::walk::Counts;
@@ -69,7 +69,7 @@ fn advance(cursors: &Cursors, claim: &Claim, next_offset: i64) -> u64 {
         known_end: 10,
         barren: records == 0,
     };
-    cursors.advance(claim, &came)
+    cursors.advance(claim, &came).offsets
 }
 
 #[test]
@@ -172,7 +172,8 @@ fn jump(until: Until, start: i64) -> (u64, Option<i64>, bool) {
     let first = claim(&cursors).expect("a cursor");
     let cost = cursors.jump(&first, start);
     let next = claim(&cursors).map(|claim| claim.offset);
-    (cost, next, cursors.is_over())
+    assert_eq!(cost.gave_up, until == Until::Replay && start == 80);
+    (cost.offsets, next, cursors.is_over())
 }
 
 #[test]
@@ -200,6 +201,21 @@ fn later_rounds_begin_where_the_log_begins_by_then() {
             advance(&cursors, &at, 10);
         }
     }
+}
+
+#[test]
+fn the_other_cursors_of_a_replay_know_where_the_log_begins() {
+    let cursors = Cursors::new(Ranges {
+        copies: vec![2],
+        ..ranges(1, Until::Replay)
+    });
+    let (first, second) = (claim(&cursors), claim(&cursors));
+    let (first, second) = first.zip(second).expect("two cursors");
+    assert_eq!(cursors.begins_behind(&second), None);
+    cursors.jump(&first, 8);
+    assert_eq!(cursors.begins_behind(&second), Some(8));
+    assert_eq!(cursors.jump(&second, 8).offsets, 3);
+    assert_eq!(cursors.begins_behind(&claim(&cursors).expect("one")), None);
 }
 
 #[test]
@@ -232,6 +248,28 @@ fn an_end_that_nothing_comes_from_is_passed_over_after_a_while() {
             assert_eq!(read(8), 0);
             assert_eq!(claim(&cursors).map(|claim| claim.offset), Some(5));
         }
+    }
+    // Nothing from the first offset on: a replay would go round for ever.
+    for (until, gave_up) in [(Until::End, false), (Until::Replay, true)] {
+        let cursors = Cursors::new(ranges(1, until));
+        let nothing = |at: &Claim| {
+            let counts = Counts {
+                next_offset: 5,
+                ..Counts::default()
+            };
+            let came = Came {
+                counts: &counts,
+                bytes: 0,
+                known_end: 10,
+                barren: true,
+            };
+            cursors.advance(at, &came)
+        };
+        let passed = [(); 20].map(|()| nothing(&claim(&cursors).expect("a cursor")));
+        let offsets = 5;
+        assert_eq!(passed[19], Passed { offsets, gave_up });
+        assert_eq!(passed[..19], [Passed::default(); 19]);
+        assert!(cursors.is_over());
     }
     let cursors = Cursors::new(ranges(1, Until::Follow));
     let nothing = || advance(&cursors, &claim(&cursors).expect("a cursor"), 5);

@@ -16,6 +16,8 @@ use crate::tables::Op;
 pub struct FetchWorkload {
     local: Rc<Local>,
     opened: u64,
+    /// Partitions that are known to be waited for no more.
+    losses: u64,
     shares: Vec<Share>,
 }
 
@@ -36,7 +38,18 @@ impl FetchWorkload {
         Self {
             local,
             opened: 0,
+            losses: 0,
             shares: vec![Share::default(); routes],
+        }
+    }
+
+    /// Ends what nobody waits for any more.
+    #[cold]
+    fn lose(&mut self, losses: u64) {
+        self.losses = losses;
+        let rules = &self.local.rules;
+        for _ in 0..rules.cursors.give_up_lost(&rules.topic) {
+            self.local.gave_up();
         }
     }
 
@@ -71,6 +84,10 @@ impl Workload for FetchWorkload {
     }
 
     fn next(&mut self, route: RouteId, _conn: u32, n: u64) -> Next<Ask> {
+        let losses = self.local.rules.topic.losses();
+        if losses != self.losses {
+            self.lose(losses);
+        }
         if self.local.rules.cursors.is_over() {
             return Next::Done;
         }

@@ -123,6 +123,8 @@ pub struct Walk {
     cut: bool,
     /// The offset behind the last batch that came.
     behind: i64,
+    /// Where the batch at hand begins, or would.
+    at: i64,
     crc: u32,
     /// What is wrong with the records of a batch, until it is known whether its CRC is.
     wrong: Option<WireError>,
@@ -146,6 +148,7 @@ impl Walk {
             batch: None,
             cut: false,
             behind: 0,
+            at: 0,
             crc: 0,
             wrong: None,
             last_delta: -1,
@@ -164,6 +167,7 @@ impl Walk {
         self.batch = None;
         self.cut = false;
         self.behind = 0;
+        self.at = fetch_offset;
         self.aborted.clear();
         self.counts = Counts {
             payload_bytes: (self.rules.depth == Depth::Records).then_some(0),
@@ -189,6 +193,12 @@ impl Walk {
     #[must_use]
     pub const fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// The offset at which the batch at hand begins: the one that an error of [`Self::feed`] is about.
+    #[must_use]
+    pub const fn at(&self) -> i64 {
+        self.at
     }
 
     /// Walks on: `skipped` bytes were discarded on its wish, then `bytes` came.
@@ -270,6 +280,7 @@ impl Walk {
 
     /// At the head of a batch: how many bytes of it were read; `None` while some are missing.
     fn head(&mut self, bytes: &[u8]) -> Result<Option<usize>, WireError> {
+        self.at = self.counts.next_offset;
         let is_cut = |walk: &mut Self| {
             walk.cut = true;
             walk.counts.partial_bytes = walk.left;
@@ -300,6 +311,7 @@ impl Walk {
 
     /// Counts what the header says, and decides what the rest is for.
     fn open(&mut self, header: Header) -> Result<(), WireError> {
+        self.at = header.base_offset;
         if header.base_offset < self.behind {
             return Err(Wrong::Batch.because(format!(
                 "a batch begins at offset {}, the one before it has all below {}",
