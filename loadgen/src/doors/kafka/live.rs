@@ -79,6 +79,7 @@ mod tests {
             completed: units,
             failed: 0,
             units,
+            error_units: 0,
             payload_rx_bytes: Some(units),
             payload_tx_bytes: 0,
             censored: 0,
