@@ -124,6 +124,20 @@ pub fn histogram(document: &Document, name: &str) -> Option<Histogram<u64>> {
     (!union.is_empty()).then_some(union)
 }
 
+/// Response times in the window of the replies with an op and a status; `None` when there are none.
+/// What never came belongs to no status.
+#[must_use]
+pub fn row_histogram(document: &Document, op: &str, status: &str) -> Option<Histogram<u64>> {
+    let mut blobs = document.histograms.iter();
+    let blob = blobs.find(|blob| {
+        let names = (blob.op.as_deref(), blob.status.as_deref());
+        blob.name == "response_time" && names == (Some(op), Some(status))
+    })?;
+    let mut times = sum_histogram();
+    times.add(decode(blob).ok()?).ok()?;
+    (!times.is_empty()).then_some(times)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

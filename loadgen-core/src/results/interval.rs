@@ -18,6 +18,9 @@ pub struct Interval {
     pub failed: u64,
     /// Units of those replies.
     pub units: u64,
+    /// Of those, the units that ended in an error; 0 in documents from before it was counted.
+    #[serde(default)]
+    pub error_units: u64,
     /// Application bytes received in it.
     pub payload_rx_bytes: Option<u64>,
     /// Application bytes of the requests sent in it.

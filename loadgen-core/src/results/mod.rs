@@ -18,7 +18,7 @@ pub mod sample;
 mod verdict;
 
 pub use assemble::assemble;
-pub use distribution::{decode, histogram};
+pub use distribution::{decode, histogram, row_histogram};
 pub use document::*;
 pub use interval::Interval;
 pub use outcome::{Caption, Machine, Outcome};

@@ -232,6 +232,7 @@ pub(crate) fn interval(interval: &IntervalSum, begin: Tick) -> Interval {
         completed: counts.completed,
         failed: counts.failed,
         units: counts.units,
+        error_units: counts.error_units,
         payload_rx_bytes: (!counts.payload_rx_unknown).then_some(counts.payload_rx_bytes),
         payload_tx_bytes: counts.payload_tx_bytes,
         censored: interval.censored,

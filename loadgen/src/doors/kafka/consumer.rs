@@ -60,6 +60,7 @@ fn carry_out(ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
         pacing: Pacing::Closed,
         stop: Stop::Exhausted,
         interval: ask.interval,
+        idle: Some(ask.idle),
     };
     let options = options(&load, typed);
     let mut broken = Ok(());

@@ -60,6 +60,8 @@ struct Load<'a> {
     pacing: Pacing,
     stop: Stop,
     interval: Duration,
+    /// The longest time without a record.
+    idle: Option<Duration>,
 }
 
 fn options(load: &Load<'_>, typed: &[OsString]) -> Options {
@@ -75,7 +77,7 @@ fn options(load: &Load<'_>, typed: &[OsString]) -> Options {
             stop: load.stop,
             timeout: load.client.timeout,
             drain: load.client.timeout,
-            interval: live::step(load.interval),
+            interval: live::step(load.interval, load.idle),
             sockets,
             ..EngineOptions::default()
         },

@@ -67,6 +67,7 @@ fn carry_out(ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
         pacing,
         stop: Stop::Exhausted,
         interval: ask.interval,
+        idle: None,
     };
     let options = options(&load, typed);
     let mut broken = Ok(());

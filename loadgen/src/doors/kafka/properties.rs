@@ -110,6 +110,8 @@ fn logical_lines(text: &str) -> Vec<String> {
     let blank = |c: char| matches!(c, ' ' | '\t' | '\x0c');
     let mut lines = Vec::new();
     let mut open: Option<String> = None;
+    // An end of a line of two characters is one: the second is no line that a first one goes on in.
+    let text = text.replace("\r\n", "\n");
     for line in text.split(['\n', '\r']) {
         let line = line.trim_start_matches(blank);
         if open.is_none() && (line.is_empty() || line.starts_with(['#', '!'])) {
@@ -217,6 +219,10 @@ mod tests {
             (
                 "k=\\u00e9\\t\\\\x\\q\r\nl=\\uD83D\\uDE00",
                 vec![("k", "é\t\\xq"), ("l", "😀")],
+            ),
+            (
+                "a=b,\\\r\n  c,\\\r\n  d\r\ne=f\rg=h,\\\r  i",
+                vec![("a", "b,c,d"), ("e", "f"), ("g", "h,i")],
             ),
             ("a=1\na=2", vec![("a", "2")]),
             ("a=1\\\\\nb=2", vec![("a", "1\\"), ("b", "2")]),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use jiff::tz::TimeZone;
-use loadgen_core::results::{Document, Interval, histogram};
+use loadgen_core::results::{Document, Interval, row_histogram};
 
 use super::java::{JavaDate, fixed};
 use metrics::{consumer_metrics, producer_metrics, table};
@@ -127,7 +127,8 @@ impl KafkaWindows {
     pub fn push(&mut self, row: &Interval) -> Option<KafkaWindow> {
         let open = &mut self.open;
         open.end_ns = (row.t_s * 1e9).round() as u64;
-        open.units += row.units;
+        // The tools count what came or was taken; what was refused is neither.
+        open.units += row.units.saturating_sub(row.error_units);
         open.rx_bytes += row.payload_rx_bytes.unwrap_or(0);
         open.completed += row.completed;
         open.total_ns += row.mean_ns.unwrap_or(0.0) * row.completed as f64;
@@ -234,7 +235,7 @@ pub fn kafka_producer_end(document: &Document, asked: &KafkaProducerPerf) -> Str
     // Without acknowledgements the tool counts what it handed to the socket.
     let records = units(document, "ok") + units(document, "unacked");
     let mib = records as f64 * f64::from(asked.value_bytes) / MIB;
-    let times = histogram(document, "response_time");
+    let times = times_of(document, &["ok", "unacked"]);
     let mut out = format!(
         "{records} records sent, {} records/sec ({} MB/sec), {} ms avg latency, {} ms max latency",
         fixed(1000.0 * records as f64 / elapsed_ms, 6),
@@ -281,6 +282,21 @@ fn units(document: &Document, status: &str) -> u64 {
         .iter()
         .filter(|row| row.status == status);
     rows.map(|row| row.total_units).sum()
+}
+
+/// Response times of the replies of some statuses: those of refusals are no latency of a record.
+fn times_of(document: &Document, statuses: &[&str]) -> Option<Histogram<u64>> {
+    let rows = document.operations.iter();
+    let rows = rows.filter(|row| statuses.contains(&row.status.as_str()));
+    let mut all: Option<Histogram<u64>> = None;
+    for times in rows.filter_map(|row| row_histogram(document, &row.op, &row.status)) {
+        match &mut all {
+            // One range and precision: they always fit.
+            Some(all) => all.add(times).ok()?,
+            None => all = Some(times),
+        }
+    }
+    all
 }
 
 fn ms(ns: u64) -> u64 {

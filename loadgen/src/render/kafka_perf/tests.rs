@@ -32,6 +32,7 @@ fn row(t_ms: u64, units: u64, value_bytes: u64) -> Interval {
         completed: units,
         failed: 0,
         units,
+        error_units: 0,
         payload_rx_bytes: Some(units * value_bytes),
         payload_tx_bytes: 0,
         censored: 0,
@@ -106,6 +107,49 @@ fn windows_of_the_producer_are_the_tools() {
     let expected = "10004 records sent, 2000.0 records/sec (0.19 MB/sec), 4.3 ms avg latency, \
                     380.0 ms max latency.\n";
     assert_eq!(lines, expected);
+}
+
+/// The tool counts what was acknowledged, in its lines as in its last one.
+#[test]
+fn refused_records_are_in_no_line_of_the_producer() {
+    let mut windows = KafkaWindows::new(Duration::from_secs(1));
+    let refused = |t_ms, units, error_units| Interval {
+        error_units,
+        ..row(t_ms, units, 0)
+    };
+    assert_eq!(windows.push(&refused(1000, 2000, 2000)), None);
+    let window = windows.push(&refused(2000, 2000, 500)).unwrap();
+    let line = kafka_producer_line(&window, &producer(100));
+    assert!(
+        line.starts_with("1500 records sent, 750.0 records/sec"),
+        "{line}"
+    );
+}
+
+/// Replies of which every other is a refusal, and slow: the latencies are those of the others.
+#[test]
+fn refusals_are_in_no_latency_of_the_last_line() {
+    let mut outcome = loadgen_core::results::sample::outcome(false);
+    let times = |ns: u64| {
+        let mut times = loadgen_core::record::sum_histogram();
+        times.record_n(ns, 100).unwrap();
+        times
+    };
+    for (status, ns) in [(0, 3_000_000), (1, 900_000_000)] {
+        let mut row = outcome.sum.rows[&(0, 0)].clone();
+        row.response = times(ns);
+        outcome.sum.response.answered = times(ns);
+        outcome.sum.rows.insert((0, status), row);
+    }
+    let tables = std::sync::Arc::make_mut(&mut outcome.tables);
+    tables.statuses[0].name = "ok".into();
+    tables.statuses[1].name = "MESSAGE_TOO_LARGE".into();
+    let document = loadgen_core::results::assemble(outcome);
+    let line = kafka_producer_end(&document, &producer(10));
+    let latencies = line.split_once("MB/sec), ").unwrap().1;
+    let expected = "3.00 ms avg latency, 3.00 ms max latency, 3 ms 50th, 3 ms 95th, 3 ms 99th, \
+                    3 ms 99.9th.\n";
+    assert_eq!(latencies, expected);
 }
 
 fn document(text: &str) -> Document {
