@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::sys::librdkafka::{Queue, Writer};
 
-/// Messages of one call.
+/// Messages given in one call.
 const BATCH: usize = 1000;
 /// How long one call may wait.
 const WAIT_MS: i32 = 100;
@@ -66,7 +66,7 @@ const CONSUMER: [(&str, &str); 9] = [
     ("check.crcs", "false"),
     ("fetch.queue.backoff.ms", "0"),
     ("queued.min.messages", "1000000"),
-    ("queued.max.messages.kbytes", "65536"),
+    ("queued.max.messages.kbytes", "16384"),
     ("fetch.message.max.bytes", "1048576"),
 ];
 
@@ -122,7 +122,7 @@ fn consume(
     until: Instant,
 ) -> Result<(u64, u64), String> {
     let consumer: BaseConsumer = config.create().map_err(|error| error.to_string())?;
-    let mut queue = Queue::of(consumer.client().native_ptr(), BATCH).map_err(|e| e.to_string())?;
+    let mut queue = Queue::of(consumer.client().native_ptr()).map_err(|e| e.to_string())?;
     let (mut messages, mut bytes) = (0, 0);
     let mut ends = args.partitions.unsigned_abs().into();
     while Instant::now() < until {

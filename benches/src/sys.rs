@@ -224,12 +224,12 @@ pub(crate) fn place(command: &mut Command, cpus: &[u32], namespace: Option<Borro
 /// librdkafka's calls for many messages at a time, which the crate has no wrapper of.
 #[cfg(feature = "librdkafka")]
 pub(crate) mod librdkafka {
-    use std::ffi::CString;
+    use std::ffi::{CString, c_void};
     use std::{io, mem, ptr};
 
     use rdkafka_sys as rd;
 
-    /// What a batch of messages came to.
+    /// What some messages came to.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Taken {
         /// Messages.
@@ -243,57 +243,48 @@ pub(crate) mod librdkafka {
     }
 
     /// A consumer's queue.
-    pub(crate) struct Queue {
-        queue: *mut rd::rd_kafka_queue_t,
-        messages: Vec<*mut rd::rd_kafka_message_t>,
-    }
+    pub(crate) struct Queue(*mut rd::rd_kafka_queue_t);
 
     impl Queue {
-        /// The queue of `client`, which must outlive it, for `batch` messages at a time
-        /// (`rd_kafka_queue_get_consumer`).
-        pub(crate) fn of(client: *mut rd::rd_kafka_t, batch: usize) -> io::Result<Self> {
+        /// The queue of `client`, which must outlive it (`rd_kafka_queue_get_consumer`).
+        pub(crate) fn of(client: *mut rd::rd_kafka_t) -> io::Result<Self> {
             // SAFETY: the caller's client is live.
             let queue = unsafe { rd::rd_kafka_queue_get_consumer(client) };
             if queue.is_null() {
                 return Err(io::Error::other("the client is no consumer"));
             }
-            Ok(Self {
-                queue,
-                messages: vec![ptr::null_mut(); batch],
-            })
+            Ok(Self(queue))
         }
 
-        /// Takes what is there, and counts it (`rd_kafka_consume_batch_queue`).
+        /// Takes what is there, waiting for the first of it, and counts it
+        /// (`rd_kafka_consume_callback_queue`).
         pub(crate) fn take(&mut self, timeout_ms: i32) -> Taken {
             let mut taken = Taken::default();
-            // SAFETY: the array is writable for its whole length; each message in it is ours until
-            // it is destroyed, once.
-            unsafe {
-                let (array, room) = (self.messages.as_mut_ptr(), self.messages.len());
-                let count = rd::rd_kafka_consume_batch_queue(self.queue, timeout_ms, array, room);
-                for message in &self.messages[..usize::try_from(count).unwrap_or(0)] {
-                    let seen = &**message;
-                    match seen.err {
-                        rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                            taken.messages += 1;
-                            taken.bytes += (seen.len + seen.key_len) as u64;
-                        }
-                        rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                            taken.ends += 1;
-                        }
-                        other => taken.error = other as i32,
-                    }
-                    rd::rd_kafka_message_destroy(*message);
-                }
-            }
+            let place = (&raw mut taken).cast();
+            // SAFETY: the queue is live; `count` is called within this call only, with `taken`.
+            unsafe { rd::rd_kafka_consume_callback_queue(self.0, timeout_ms, Some(count), place) };
             taken
+        }
+    }
+
+    /// One message, which librdkafka frees when this has returned.
+    unsafe extern "C" fn count(message: *mut rd::rd_kafka_message_t, taken: *mut c_void) {
+        // SAFETY: the message is live for this call; `taken` is what `Queue::take` gave along.
+        let (seen, taken) = unsafe { (&*message, &mut *taken.cast::<Taken>()) };
+        match seen.err {
+            rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                taken.messages += 1;
+                taken.bytes += (seen.len + seen.key_len) as u64;
+            }
+            rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => taken.ends += 1,
+            other => taken.error = other as i32,
         }
     }
 
     impl Drop for Queue {
         fn drop(&mut self) {
             // SAFETY: it came from rd_kafka_queue_get_consumer and is used no more.
-            unsafe { rd::rd_kafka_queue_destroy(self.queue) };
+            unsafe { rd::rd_kafka_queue_destroy(self.0) };
         }
     }
 

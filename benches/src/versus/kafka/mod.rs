@@ -20,6 +20,10 @@ use super::render::Series;
 const VERSION: &str = "4.2.0";
 /// Partitions of a topic.
 const PARTITIONS: u32 = 4;
+/// Requests in flight of those that write, each with a batch of every partition: the Java client's
+/// `max.in.flight.requests.per.connection`. Ours has one batch in a request, and as many batches in
+/// flight.
+const WRITES_IN_FLIGHT: u32 = 5;
 /// What is read of a partition in a fetch, at most, bytes: the Java tool's default, for all.
 const FETCH_BYTES: u32 = 1 << 20;
 
@@ -86,10 +90,15 @@ impl Task {
 
     fn work(self) -> Work {
         let bytes = u64::from(self.shape.record_bytes);
+        let depth = if self.reads() {
+            1
+        } else {
+            WRITES_IN_FLIGHT * PARTITIONS
+        };
         Work {
             name: self.name(),
             instrument: Instrument::Difference,
-            ..Work::new("", bytes, 1, 1, Load::Closed)
+            ..Work::new("", bytes, 1, depth, Load::Closed)
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::super::super::model::{Job, Peer, Said, Written};
-use super::super::{Doing, PARTITIONS, Task, resource};
+use super::super::{Doing, PARTITIONS, Task, WRITES_IN_FLIGHT, resource};
 
 /// The floors `kafka-consume` and `kafka-produce`.
 pub(crate) struct Floor;
@@ -33,6 +33,9 @@ impl Peer for Floor {
         command.args(["--record-size", &task.shape.record_bytes.to_string()]);
         command.args(["--batch-bytes", &task.shape.batch_bytes.to_string()]);
         command.args(["-d", &job.seconds.to_string()]);
+        if task.doing == Doing::Produce {
+            command.args(["--depth", &WRITES_IN_FLIGHT.to_string()]);
+        }
         Ok(command)
     }
 
