@@ -503,7 +503,8 @@ impl<W: Workload, D: Driver> Worker<W, D> {
                 payload_rx_bytes: Some(0),
                 intended: flight.intended,
                 sent: flight.sent,
-                first: now,
+                // Nothing comes back: `last` is when the socket took it.
+                first: Tick::NEVER,
                 last: now,
                 origin: None,
             };

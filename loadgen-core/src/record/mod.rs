@@ -104,7 +104,7 @@ pub struct Answer {
     pub intended: Tick,
     /// When it was sent.
     pub sent: Tick,
-    /// When the first byte of the reply came.
+    /// When the first byte of the reply came; [`Tick::NEVER`] where none is expected.
     pub first: Tick,
     /// When the last byte came.
     pub last: Tick,
@@ -296,9 +296,11 @@ impl Recorder {
             row.apart = true;
             return;
         }
-        self.set
-            .cells(Kind::FirstByte)
-            .record(answer.first.since(answer.sent));
+        if answer.first != Tick::NEVER {
+            self.set
+                .cells(Kind::FirstByte)
+                .record(answer.first.since(answer.sent));
+        }
         if self.open_loop {
             self.set
                 .cells(Kind::Service)

@@ -113,6 +113,24 @@ fn latency_goes_by_intended_and_rate_by_completion() {
     assert_eq!(sum.workers()[0].rates_per_s, [2e6, 1e6]);
 }
 
+/// A request without a reply is over when it is written: no byte of a reply has a time.
+#[test]
+fn what_nobody_answers_has_no_time_to_first_byte() {
+    let exchange = Arc::new(Exchange::default());
+    let mut rec = Recorder::new(0, true, &tables(), window(), Arc::clone(&exchange));
+    rec.sent(Tick(2200), Tick(2250));
+    let written = Answer {
+        first: Tick::NEVER,
+        ..answer(0, 2200, 2250, 2300)
+    };
+    rec.answered(&written, false);
+    let _ = rec.finish(Tick(6000));
+    let sum = collect(&exchange, 1, true);
+    assert_eq!(sum.response.answered.len(), 1);
+    assert_eq!(sum.first_byte.answered.len(), 0);
+    assert_eq!(sum.first_byte.censored.len(), 0);
+}
+
 #[test]
 fn what_never_came_counts_at_its_age() {
     let exchange = Arc::new(Exchange::default());

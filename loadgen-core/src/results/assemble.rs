@@ -274,7 +274,11 @@ fn summary(outcome: &Outcome, span: Span) -> Summary {
         connect_time: of_times(&sum.connect),
         generator_delay: of_times(&sum.delay),
         end_to_end: of_times(&sum.end_to_end),
-        efficiency: efficiency(outcome, window_ns, payload_rx),
+        efficiency: efficiency(
+            outcome,
+            window_ns,
+            payload_rx.map(|rx| rx + window.payload_tx_bytes),
+        ),
     }
 }
 
@@ -316,7 +320,7 @@ fn ratio(part: f64, of: f64) -> Option<f64> {
     (of > 0.0).then(|| part / of)
 }
 
-fn efficiency(outcome: &Outcome, window_ns: u64, payload_rx: Option<u64>) -> Efficiency {
+fn efficiency(outcome: &Outcome, window_ns: u64, payload: Option<u64>) -> Efficiency {
     let busy_ns: Option<Vec<u64>> = outcome.workers.iter().map(rows::busy_ns).collect();
     let Some(busy_ns) = busy_ns.filter(|all| !all.is_empty()) else {
         return Efficiency::default();
@@ -324,12 +328,13 @@ fn efficiency(outcome: &Outcome, window_ns: u64, payload_rx: Option<u64>) -> Eff
     let all_ns = busy_ns.iter().sum::<u64>() as f64;
     let most_ns = busy_ns.iter().copied().max().unwrap_or(0) as f64;
     let completed = outcome.sum.window.completed as f64;
-    let rx = payload_rx.filter(|&bytes| bytes > 0).map(|b| b as f64);
+    // Both ways: a run that writes has moved what it sent.
+    let moved = payload.filter(|&bytes| bytes > 0).map(|b| b as f64);
     // MB/s over per cent of a CPU: the window's length cancels out.
-    let per_percent = rx.and_then(|b| ratio(b / 1e6, all_ns / 1e9 * 100.0));
+    let per_percent = moved.and_then(|b| ratio(b / 1e6, all_ns / 1e9 * 100.0));
     Efficiency {
         generator_cpu_us_per_request: ratio(all_ns / 1e3, completed),
-        generator_cpu_s_per_gb: rx.and_then(|b| ratio(all_ns / 1e9, b / 1e9)),
+        generator_cpu_s_per_gb: moved.and_then(|b| ratio(all_ns / 1e9, b / 1e9)),
         // The CPU clock and ours are read one after the other: a full worker may show 1.0001.
         generator_busy_ratio: ratio(most_ns, window_ns as f64).map(|r| r.min(1.0)),
         payload_mb_per_s_per_cpu_percent: per_percent,

@@ -396,11 +396,12 @@ pub struct Latency {
 pub struct Efficiency {
     /// CPU time of the workers per completed request.
     pub generator_cpu_us_per_request: Option<f64>,
-    /// CPU time of the workers per 10^9 payload bytes received.
+    /// CPU time of the workers per 10^9 payload bytes, received and sent; `None` where either is
+    /// unknown.
     pub generator_cpu_s_per_gb: Option<f64>,
     /// The busiest worker: its CPU time (without spinning) ÷ the window; 0 to 1.
     pub generator_busy_ratio: Option<f64>,
-    /// Received payload, MB/s per per cent of one CPU, all workers.
+    /// Payload, received and sent, MB/s per per cent of one CPU, all workers.
     pub payload_mb_per_s_per_cpu_percent: Option<f64>,
 }
 

@@ -60,6 +60,8 @@ pub enum Core {
     DebugBuild,
     /// Too little was measured for the far percentiles.
     ShortWindow,
+    /// No request had a reply: times end when the socket took it.
+    TimesUntilWritten,
     /// Workers ran wherever the scheduler put them.
     NotPinned,
     /// The kernel copied what was to be discarded.
@@ -70,7 +72,7 @@ pub enum Core {
 
 impl Core {
     /// The whole list.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::WorkerBroken,
         Self::TargetUnreachable,
         Self::AllFailed,
@@ -93,6 +95,7 @@ impl Core {
         Self::Clamped,
         Self::DebugBuild,
         Self::ShortWindow,
+        Self::TimesUntilWritten,
         Self::NotPinned,
         Self::DiscardCopied,
         Self::Retransmits,
@@ -122,6 +125,7 @@ impl Core {
             Self::Clamped => run::CLAMPED,
             Self::DebugBuild => run::DEBUG_BUILD,
             Self::ShortWindow => run::SHORT_WINDOW,
+            Self::TimesUntilWritten => run::TIMES_UNTIL_WRITTEN,
             Self::NotPinned => generator::NOT_PINNED,
             Self::DiscardCopied => generator::DISCARD_COPIED,
             Self::Retransmits => target::RETRANSMITS,

@@ -148,6 +148,17 @@ fn efficiency_leaves_spinning_out() {
     // 0.22 s in 2 s are 11 % of a CPU.
     let mb_per_s = document.summary.payload.rx_mb_per_s.unwrap();
     assert!((e.payload_mb_per_s_per_cpu_percent.unwrap() - mb_per_s / 11.0).abs() < 1e-9);
+    // What was sent is payload too, with or without any that came.
+    for (rx_bytes, tx_bytes) in [(0, 4_000_000_000), (1_000_000_000, 3_000_000_000)] {
+        let mut outcome = sample::outcome(false);
+        outcome.sum.window.payload_rx_bytes = rx_bytes;
+        outcome.sum.window.payload_tx_bytes = tx_bytes;
+        let e = assemble(outcome).summary.efficiency;
+        let per_gb = 0.22 / ((rx_bytes + tx_bytes) as f64 / 1e9);
+        assert!((e.generator_cpu_s_per_gb.unwrap() - per_gb).abs() < 1e-9);
+        let per_percent = (rx_bytes + tx_bytes) as f64 / 1e6 / 22.0;
+        assert!((e.payload_mb_per_s_per_cpu_percent.unwrap() - per_percent).abs() < 1e-6);
+    }
     let mut outcome = sample::outcome(false);
     outcome.workers[0].cpu_used = None;
     let efficiency = assemble(outcome).summary.efficiency;

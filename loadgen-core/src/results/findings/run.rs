@@ -132,3 +132,17 @@ fn short_window(document: &Document) -> Option<Seen> {
         (samples < FEWEST).then(|| below(samples as f64, FEWEST as f64, "requests"))
     }
 }
+
+pub(super) const TIMES_UNTIL_WRITTEN: Rule = Rule {
+    code: "times_until_written",
+    weight: Weight::Note,
+    detect: times_until_written,
+    hint: "no request has a reply: response and service time end when the socket took it, which is \
+           no latency of the target",
+};
+
+fn times_until_written(document: &Document) -> Option<Seen> {
+    let s = &document.summary;
+    let came = s.time_to_first_byte.count;
+    Seen::any(s.response_time.count, "requests").filter(|_| came == 0)
+}

@@ -43,6 +43,7 @@ fn spoil(d: &mut Document, core: Core) {
         Core::Clamped => s.schedule_lag.clamped = 1,
         Core::DebugBuild => d.tool.profile = "debug".to_owned(),
         Core::ShortWindow => s.response_time.count = 999,
+        Core::TimesUntilWritten => s.time_to_first_byte.count = 0,
         Core::NotPinned => d.workers[0].cpu = None,
         Core::DiscardCopied => d.connections.discard = Some("copy".to_owned()),
         Core::Retransmits => d.connections.retransmits = Some(1),
@@ -58,9 +59,11 @@ fn weight(core: Core) -> Weight {
         | Core::CountNotReached
         | Core::GeneratorLimit
         | Core::RateNotMet => Weight::Invalid,
-        Core::ShortWindow | Core::NotPinned | Core::DiscardCopied | Core::Retransmits => {
-            Weight::Note
-        }
+        Core::ShortWindow
+        | Core::TimesUntilWritten
+        | Core::NotPinned
+        | Core::DiscardCopied
+        | Core::Retransmits => Weight::Note,
         _ => Weight::Doubt,
     }
 }
