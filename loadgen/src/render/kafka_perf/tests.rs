@@ -269,3 +269,31 @@ fn metrics_stand_where_javas_do() {
     }
     assert!(lines[1..].is_sorted());
 }
+
+/// Fetches that waited are fetches to Java, in counts as in times.
+#[test]
+fn metrics_of_fetches_are_of_those_that_waited_too() {
+    let mut outcome = loadgen_core::results::sample::outcome(false);
+    for (op, ns) in [(0, 2_000_000), (1, 500_000_000)] {
+        let mut row = outcome.sum.rows[&(0, 0)].clone();
+        row.response.clear();
+        row.response.record(ns).unwrap();
+        (row.total_count, row.total_units) = (1, 10);
+        outcome.sum.rows.insert((op, 0), row);
+    }
+    let tables = std::sync::Arc::make_mut(&mut outcome.tables);
+    tables.ops = vec!["fetch".into(), "wait".into()];
+    tables.statuses[0].name = "ok".into();
+    let mut asked = consumer(true);
+    asked.metrics = true;
+    let out = kafka_consumer_end(&loadgen_core::results::assemble(outcome), &asked);
+    let value = |name: &str| {
+        let line = out.lines().find(|line| line.contains(name)).unwrap();
+        let value = line.rsplit_once(" : ").unwrap().1;
+        value.parse::<f64>().unwrap()
+    };
+    assert_eq!(value(":fetch-total:"), 2.0);
+    assert_eq!(value(":records-per-request-avg:"), 10.0);
+    assert!((value(":fetch-latency-max:") - 500.0).abs() < 1.0);
+    assert!((value(":fetch-latency-avg:") - 251.0).abs() < 1.0);
+}
