@@ -12,6 +12,7 @@ fn consumer(detailed: bool) -> KafkaConsumerPerf {
         zone: TimeZone::UTC,
         records: 20_000,
         idle: Duration::from_millis(1500),
+        silent: false,
         client_id: "perf-consumer-client".to_owned(),
     }
 }
@@ -192,12 +193,18 @@ fn the_consumers_last_line_is_the_tools() {
                     32102.7287, 0, 623, 30.6155, 32102.7287\n";
     assert_eq!(out, expected);
     // Nothing came until --timeout.
+    asked.silent = true;
     let out = kafka_consumer_end(&read(0, 1_795_594_155_642, 1561), &asked);
     let expected = "WARNING: Exiting before consuming the expected number of records: timeout \
                     (1500 ms) exceeded. You can use the --timeout option to increase the \
                     timeout.\n2026-11-25 08:09:15:642, 2026-11-25 08:09:17:203, 0.0000, 0.0000, \
                     0, 0.0000, 0, 1561, 0.0000, 0.0000\n";
     assert_eq!(out, expected);
+    // It was ended by somebody else.
+    asked.silent = false;
+    let out = kafka_consumer_end(&read(0, 1_795_594_155_642, 1561), &asked);
+    assert!(!out.contains("WARNING"), "{out}");
+    asked.silent = true;
     asked.words = KafkaWords::Messages;
     let old = kafka_consumer_end(&read(0, 1, 0), &asked);
     assert!(old.contains("number of messages: timeout"), "{old}");
