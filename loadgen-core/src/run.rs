@@ -109,6 +109,13 @@ impl Handle {
         self.control.thread().unpark();
     }
 
+    /// Asks it to stop sending as [`Handle::stop`] does, where that is the plan: the document is
+    /// marked neither interrupted nor, for that, partial. Returns at once.
+    pub fn end(&self) {
+        self.view.end();
+        self.control.thread().unpark();
+    }
+
     /// Whether [`Handle::join`] would return at once.
     #[must_use]
     pub fn is_finished(&self) -> bool {

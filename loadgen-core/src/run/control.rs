@@ -61,6 +61,10 @@ impl View {
     pub(super) fn stop(&self) {
         self.interrupted
             .store(true, std::sync::atomic::Ordering::Release);
+        self.end();
+    }
+
+    pub(super) fn end(&self) {
         self.shared.stop.raise(self.clock.now());
     }
 }

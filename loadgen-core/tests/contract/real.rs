@@ -191,6 +191,26 @@ fn a_stopped_run_is_partial_and_loses_nothing() {
     assert!(window_s < 30_000_000_000);
 }
 
+/// An end that somebody planned is no interruption.
+#[test]
+fn a_run_that_is_ended_is_complete() {
+    let (address, count) = server();
+    let handle = start(
+        echo(address),
+        options(Stop::After(Duration::from_secs(600))),
+    )
+    .unwrap();
+    let begun = Instant::now();
+    while handle.snapshot().completed == 0 && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    handle.end();
+    let document = handle.join();
+    assert!(!document.interrupted);
+    assert_eq!(document.status, RunStatus::Complete);
+    assert_eq!(document.totals.completed, count.load(Ordering::Relaxed));
+}
+
 /// What is read while a run goes on is what its document has: nothing twice, nothing left out but
 /// what came after the last look.
 #[test]

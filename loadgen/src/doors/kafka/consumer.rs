@@ -51,7 +51,7 @@ fn carry_out(ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
     for note in &ask.notes {
         say(note);
     }
-    let asked = report(ask);
+    let mut asked = report(ask);
     output::stdout(&render::kafka_consumer_header(&asked))?;
     let load = Load {
         client: &ask.client,
@@ -63,28 +63,31 @@ fn carry_out(ask: &Ask, typed: &[OsString]) -> Result<u8, Failure> {
         idle: Some(ask.idle),
     };
     let options = options(&load, typed);
-    let mut broken = Ok(());
+    let (mut broken, mut silent) = (Ok(()), false);
     let document = measure(Work::Consume(&ask.spec), options, |handle| {
-        to_end(handle, &signals, ask, &asked, &mut broken)
+        to_end(handle, &signals, ask, &asked, (&mut broken, &mut silent))
     })?;
+    asked.silent = silent;
     let report = render::kafka_consumer_end(&document, &asked);
     finish(&document, files, &report, broken)
 }
 
 /// Waits, with a line each interval where that was asked for, and no longer than `--timeout` without
-/// a record.
+/// a record: that is how such a run ends, and no interruption. What became of the lines, and whether
+/// it was silence that ended it, goes to `outcome`.
 fn to_end(
     handle: Handle,
     signals: &Signals,
     ask: &Ask,
     asked: &KafkaConsumerPerf,
-    broken: &mut Result<(), Failure>,
+    outcome: (&mut Result<(), Failure>, &mut bool),
 ) -> Document {
+    let (broken, was_silent) = outcome;
     let mut live = Live::new(ask.interval, Some(ask.idle));
     drive::watched(handle, signals, true, |handle| {
         let begin_unix_ns = handle.snapshot().begin_unix_ns;
         let rows = handle.intervals();
-        let silent = live.look(&rows, Instant::now(), |windows, window| {
+        let is_silent = live.look(&rows, Instant::now(), |windows, window| {
             let begun = begin_unix_ns.filter(|_| ask.detailed);
             let line = begun.map(|begin| windows.consumer_line(window, begin, asked));
             if let (Some(line), Ok(())) = (line, &broken) {
@@ -92,7 +95,11 @@ fn to_end(
             }
         });
         // A run nobody can read goes on no longer.
-        silent || broken.is_err()
+        if is_silent && broken.is_ok() && !signals.asked() && !*was_silent {
+            *was_silent = true;
+            handle.end();
+        }
+        broken.is_err()
     })
 }
 
@@ -106,6 +113,7 @@ fn report(ask: &Ask) -> KafkaConsumerPerf {
         zone: TimeZone::system(),
         records: ask.spec.records.unwrap_or(0),
         idle: ask.idle,
+        silent: false,
         client_id: ask.spec.cluster.client_id.clone(),
     }
 }

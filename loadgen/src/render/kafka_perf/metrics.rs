@@ -7,7 +7,7 @@ use std::fmt::Write;
 use loadgen_core::results::Document;
 
 use super::super::java::fixed;
-use super::{KafkaProducerPerf, units, window};
+use super::{KafkaProducerPerf, times_of, units, window};
 
 /// A name and a value; `None`: nobody knows.
 pub(super) type Metric = (String, Option<f64>);
@@ -48,14 +48,16 @@ fn common(document: &Document, group: &str, tags: &str) -> Vec<Metric> {
 pub(super) fn consumer_metrics(document: &Document, client_id: &str) -> Vec<Metric> {
     let tags = format!("{{client-id={client_id}}}");
     let mut all = common(document, "consumer-metrics", &tags);
-    let rows = document.operations.iter().filter(|row| row.op == "fetch");
+    // Java's are all fetches, those that waited at the end of a log too: here an op of their own.
+    let fetched = |op: &str| matches!(op, "fetch" | "wait");
+    let rows = document.operations.iter().filter(|row| fetched(&row.op));
     let fetches: u64 = rows.map(|row| row.total_count).sum();
-    let times = &document.summary.service_time;
-    let to_ms = |ns: f64| ns / 1e6;
+    let times = times_of(document, |row| fetched(&row.op));
+    let times = times.as_ref();
     let records = units(document, "ok");
     let ours = [
-        ("fetch-latency-avg", times.mean_ns.map(to_ms)),
-        ("fetch-latency-max", times.max_ns.map(|ns| to_ms(ns as f64))),
+        ("fetch-latency-avg", times.map(|t| t.mean() / 1e6)),
+        ("fetch-latency-max", times.map(|t| t.max() as f64 / 1e6)),
         ("fetch-total", Some(fetches as f64)),
         ("records-consumed-rate", document.summary.rate.units_per_s),
         ("records-consumed-total", Some(records as f64)),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use jiff::tz::TimeZone;
-use loadgen_core::results::{Document, Interval, row_histogram};
+use loadgen_core::results::{Document, Interval, Operation, row_histogram};
 
 use super::java::{JavaDate, fixed};
 use metrics::{consumer_metrics, producer_metrics, table};
@@ -47,6 +47,8 @@ pub struct KafkaConsumerPerf {
     pub records: u64,
     /// The longest time without one.
     pub idle: Duration,
+    /// The run ended because nothing came for so long.
+    pub silent: bool,
     /// `client.id`, which metrics are tagged with.
     pub client_id: String,
 }
@@ -193,7 +195,7 @@ pub fn kafka_producer_line(window: &KafkaWindow, asked: &KafkaProducerPerf) -> S
 pub fn kafka_consumer_end(document: &Document, asked: &KafkaConsumerPerf) -> String {
     let mut out = String::new();
     let records = units(document, "ok");
-    if records < asked.records {
+    if asked.silent && records < asked.records {
         let words = match asked.words {
             KafkaWords::Messages => "messages",
             KafkaWords::Records => "records",
@@ -235,7 +237,9 @@ pub fn kafka_producer_end(document: &Document, asked: &KafkaProducerPerf) -> Str
     // Without acknowledgements the tool counts what it handed to the socket.
     let records = units(document, "ok") + units(document, "unacked");
     let mib = records as f64 * f64::from(asked.value_bytes) / MIB;
-    let times = times_of(document, &["ok", "unacked"]);
+    let times = times_of(document, |row| {
+        matches!(row.status.as_str(), "ok" | "unacked")
+    });
     let mut out = format!(
         "{records} records sent, {} records/sec ({} MB/sec), {} ms avg latency, {} ms max latency",
         fixed(1000.0 * records as f64 / elapsed_ms, 6),
@@ -284,10 +288,9 @@ fn units(document: &Document, status: &str) -> u64 {
     rows.map(|row| row.total_units).sum()
 }
 
-/// Response times of the replies of some statuses: those of refusals are no latency of a record.
-fn times_of(document: &Document, statuses: &[&str]) -> Option<Histogram<u64>> {
-    let rows = document.operations.iter();
-    let rows = rows.filter(|row| statuses.contains(&row.status.as_str()));
+/// Response times of the replies of some rows: those of refusals are no latency of a record.
+fn times_of(document: &Document, of: impl Fn(&Operation) -> bool) -> Option<Histogram<u64>> {
+    let rows = document.operations.iter().filter(|row| of(row));
     let mut all: Option<Histogram<u64>> = None;
     for times in rows.filter_map(|row| row_histogram(document, &row.op, &row.status)) {
         match &mut all {

@@ -12,6 +12,7 @@ fn consumer(detailed: bool) -> KafkaConsumerPerf {
         zone: TimeZone::UTC,
         records: 20_000,
         idle: Duration::from_millis(1500),
+        silent: false,
         client_id: "perf-consumer-client".to_owned(),
     }
 }
@@ -192,12 +193,18 @@ fn the_consumers_last_line_is_the_tools() {
                     32102.7287, 0, 623, 30.6155, 32102.7287\n";
     assert_eq!(out, expected);
     // Nothing came until --timeout.
+    asked.silent = true;
     let out = kafka_consumer_end(&read(0, 1_795_594_155_642, 1561), &asked);
     let expected = "WARNING: Exiting before consuming the expected number of records: timeout \
                     (1500 ms) exceeded. You can use the --timeout option to increase the \
                     timeout.\n2026-11-25 08:09:15:642, 2026-11-25 08:09:17:203, 0.0000, 0.0000, \
                     0, 0.0000, 0, 1561, 0.0000, 0.0000\n";
     assert_eq!(out, expected);
+    // It was ended by somebody else.
+    asked.silent = false;
+    let out = kafka_consumer_end(&read(0, 1_795_594_155_642, 1561), &asked);
+    assert!(!out.contains("WARNING"), "{out}");
+    asked.silent = true;
     asked.words = KafkaWords::Messages;
     let old = kafka_consumer_end(&read(0, 1, 0), &asked);
     assert!(old.contains("number of messages: timeout"), "{old}");
@@ -268,4 +275,32 @@ fn metrics_stand_where_javas_do() {
         assert!(lines.contains(&expected.as_str()), "{expected}\n{table}");
     }
     assert!(lines[1..].is_sorted());
+}
+
+/// Fetches that waited are fetches to Java, in counts as in times.
+#[test]
+fn metrics_of_fetches_are_of_those_that_waited_too() {
+    let mut outcome = loadgen_core::results::sample::outcome(false);
+    for (op, ns) in [(0, 2_000_000), (1, 500_000_000)] {
+        let mut row = outcome.sum.rows[&(0, 0)].clone();
+        row.response.clear();
+        row.response.record(ns).unwrap();
+        (row.total_count, row.total_units) = (1, 10);
+        outcome.sum.rows.insert((op, 0), row);
+    }
+    let tables = std::sync::Arc::make_mut(&mut outcome.tables);
+    tables.ops = vec!["fetch".into(), "wait".into()];
+    tables.statuses[0].name = "ok".into();
+    let mut asked = consumer(true);
+    asked.metrics = true;
+    let out = kafka_consumer_end(&loadgen_core::results::assemble(outcome), &asked);
+    let value = |name: &str| {
+        let line = out.lines().find(|line| line.contains(name)).unwrap();
+        let value = line.rsplit_once(" : ").unwrap().1;
+        value.parse::<f64>().unwrap()
+    };
+    assert_eq!(value(":fetch-total:"), 2.0);
+    assert_eq!(value(":records-per-request-avg:"), 10.0);
+    assert!((value(":fetch-latency-max:") - 500.0).abs() < 1.0);
+    assert!((value(":fetch-latency-avg:") - 251.0).abs() < 1.0);
 }
