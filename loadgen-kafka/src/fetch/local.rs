@@ -304,20 +304,43 @@ const FINDINGS: [(&str, &str, &str, &str, &str); 10] = [
     ),
 ];
 
-/// What all workers counted, and what there is to find in it.
-#[must_use]
-pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
-    let count = |name: &str| -> u64 { workers.iter().filter_map(|w| w[name].as_u64()).sum() };
-    let mut errors: BTreeMap<i64, u64> = BTreeMap::new();
-    for row in workers
-        .iter()
-        .filter_map(|w| w["errors"].as_array())
-        .flatten()
-    {
+/// What adds up as it is.
+const COUNTS: [&str; 16] = [
+    "records_bytes",
+    "batches",
+    "batch_bytes",
+    "partial_bytes",
+    "cut_off",
+    "empty_partitions",
+    "aborted_records",
+    "control_batches",
+    "missing_offsets",
+    "inexact_records",
+    "throttled",
+    "throttle_ms",
+    "jumps",
+    "jumped_offsets",
+    "unread_offsets",
+    "given_up",
+];
+
+/// How often each code came.
+fn errors(workers: &[Value]) -> BTreeMap<i64, u64> {
+    let mut errors = BTreeMap::new();
+    let rows = workers.iter().filter_map(|w| w["errors"].as_array());
+    for row in rows.flatten() {
         if let Some((code, count)) = row[0].as_i64().zip(row[1].as_u64()) {
             *errors.entry(code).or_default() += count;
         }
     }
+    errors
+}
+
+/// What all workers counted, and what there is to find in it.
+#[must_use]
+pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
+    let count = |name: &str| -> u64 { workers.iter().filter_map(|w| w[name].as_u64()).sum() };
+    let errors = errors(workers);
     let partition_errors: u64 = errors.values().sum();
     let stuck = rules.cursors.stuck(&rules.topic) as u64;
     let strangers = rules.topic.led_by_strangers() as u64;
@@ -350,24 +373,7 @@ pub fn sum(workers: &[Value], rules: &ConsumeRules) -> Value {
     let mut all = Map::new();
     let versions = workers.iter().filter_map(|w| w["version"].as_i64());
     all.insert("fetch_version".into(), json!(versions.max()));
-    for name in [
-        "records_bytes",
-        "batches",
-        "batch_bytes",
-        "partial_bytes",
-        "cut_off",
-        "empty_partitions",
-        "aborted_records",
-        "control_batches",
-        "missing_offsets",
-        "inexact_records",
-        "throttled",
-        "throttle_ms",
-        "jumps",
-        "jumped_offsets",
-        "unread_offsets",
-        "given_up",
-    ] {
+    for name in COUNTS {
         all.insert(name.into(), json!(count(name)));
     }
     if rules.mark.is_some() {
