@@ -604,6 +604,27 @@ fn what_is_read_at_the_end_waits_for_records_to_come() {
 }
 
 #[test]
+fn what_waits_has_its_connection_for_itself() {
+    // One connection and two at a time; two of the partitions get records all the time.
+    let mut setup = Setup::new(4, 100);
+    setup.nodes = 1;
+    setup.logs.iter_mut().for_each(|log| log.leader = (1, 3));
+    setup.until = Until::Follow;
+    (setup.connections, setup.in_flight) = (1, 2);
+    setup.happenings = (0..1000)
+        .map(|n| (4 + n, Happening::Grow(n as i32 % 2, 10)))
+        .collect();
+    setup.records = Some(8000);
+    let document = setup.run();
+    nothing_failed(&document);
+    // No fetch waited behind a long poll, and there was no long poll that had nothing to come for.
+    let ms = document.phases.iter().find(|row| row.name == "measure");
+    let ms = ms.map_or(0, |row| row.duration_ns / 1_000_000);
+    assert!(ms < 2_000, "{ms}");
+    assert!(records(&document) >= 8000);
+}
+
+#[test]
 fn a_broker_that_throttles_is_left_alone_for_so_long() {
     let mut setup = Setup::new(2, 2000);
     setup.partition_max_bytes = 2000;

@@ -257,6 +257,14 @@ impl Cursors {
         }
     }
 
+    /// Claims more of those that are not held, besides `into`.
+    pub fn claim_more(&self, topic: &Topic, asking: &Asking, into: &mut Vec<Claim>) {
+        let alone = |claim: &Claim| self.cursors[claim.cursor].faults.load(Ordering::Relaxed) > 0;
+        if !into.is_empty() && !into.iter().any(alone) {
+            self.claim_some(topic, asking, (false, false), into);
+        }
+    }
+
     fn claim_some(
         &self,
         topic: &Topic,

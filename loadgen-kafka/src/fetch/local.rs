@@ -15,12 +15,25 @@ use super::cursors::Claim;
 use crate::tables;
 use crate::walk::Counts;
 
+/// What is in flight on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Fetches.
+    pub fetches: u32,
+    /// One of them asks for nothing that is there: the broker holds its reply back, and all behind it.
+    pub waits: bool,
+}
+
 /// Counts that core has no place for, and what each fetch in flight reads.
 #[derive(Debug)]
 pub struct Local {
     /// What the run goes by.
     pub rules: Arc<ConsumeRules>,
     claims: RefCell<Vec<Vec<Claim>>>,
+    /// By the place: the connection a fetch is on, and whether it may wait for records to come.
+    lanes: RefCell<Vec<(u32, bool)>>,
+    /// By connection: fetches in flight, and whether one of them may wait.
+    lines: RefCell<Vec<Line>>,
     free: RefCell<Vec<u32>>,
     sums: Cell<Sums>,
     errors: RefCell<BTreeMap<i16, u64>>,
@@ -61,6 +74,8 @@ impl Local {
         Rc::new(Self {
             rules,
             claims: RefCell::default(),
+            lanes: RefCell::default(),
+            lines: RefCell::default(),
             free: RefCell::default(),
             sums: Cell::default(),
             errors: RefCell::default(),
@@ -93,6 +108,45 @@ impl Local {
         Some(at)
     }
 
+    /// What is in flight on connection `conn`.
+    #[must_use]
+    pub fn line(&self, conn: u32) -> Line {
+        let lines = self.lines.borrow();
+        lines.get(conn as usize).copied().unwrap_or_default()
+    }
+
+    /// The fetch at `place` goes out on `conn`.
+    pub fn sent(&self, place: u32, conn: u32, waits: bool) {
+        let (place, at) = (place as usize, conn as usize);
+        let mut lanes = self.lanes.borrow_mut();
+        if lanes.len() <= place {
+            lanes.resize(place + 1, (0, false));
+        }
+        lanes[place] = (conn, waits);
+        let mut lines = self.lines.borrow_mut();
+        if lines.len() <= at {
+            lines.resize(at + 1, Line::default());
+        }
+        lines[at].fetches += 1;
+        lines[at].waits |= waits;
+    }
+
+    fn came_back(&self, place: u32) {
+        let lanes = self.lanes.borrow();
+        let Some((conn, waits)) = lanes.get(place as usize) else {
+            return;
+        };
+        if let Some(line) = self.lines.borrow_mut().get_mut(*conn as usize) {
+            line.fetches = line.fetches.saturating_sub(1);
+            line.waits &= !waits;
+        }
+    }
+
+    /// A list that was kept is not sent: its claims are free again.
+    pub fn drop_kept(&self, place: u32) {
+        self.free_all(place, |_| false);
+    }
+
     /// What the fetch at `place` reads.
     pub fn with<T>(&self, place: u32, look: impl FnOnce(&[Claim]) -> T) -> T {
         let claims = self.claims.borrow();
@@ -102,6 +156,11 @@ impl Local {
     /// The fetch at `place` is over; claims of it that nobody answered, by their position, are free
     /// again.
     pub fn over(&self, place: u32, answered: impl Fn(usize) -> bool) {
+        self.came_back(place);
+        self.free_all(place, answered);
+    }
+
+    fn free_all(&self, place: u32, answered: impl Fn(usize) -> bool) {
         self.with(place, |claims| {
             for (at, claim) in claims.iter().enumerate() {
                 if !answered(at) {

@@ -6,7 +6,7 @@ use loadgen_core::protocol::Ticket;
 use loadgen_core::workload::{Next, RouteId, Workload};
 use serde_json::Value;
 
-use super::cursors::Asking;
+use super::cursors::{Asking, Claim};
 use super::local::Local;
 use super::session::{Ask, FetchSession};
 use crate::tables::Op;
@@ -18,6 +18,8 @@ pub struct FetchWorkload {
     opened: u64,
     /// Partitions that are known to be waited for no more.
     losses: u64,
+    /// The most requests that core had on a connection at once, or would have.
+    depth: u32,
     shares: Vec<Share>,
 }
 
@@ -39,6 +41,7 @@ impl FetchWorkload {
             local,
             opened: 0,
             losses: 0,
+            depth: 1,
             shares: vec![Share::default(); routes],
         }
     }
@@ -83,13 +86,19 @@ impl Workload for FetchWorkload {
         FetchSession::new(&self.local, u64::from(conn) << 32 | self.opened)
     }
 
-    fn next(&mut self, route: RouteId, _conn: u32, n: u64) -> Next<Ask> {
+    fn next(&mut self, route: RouteId, conn: u32, n: u64) -> Next<Ask> {
         let losses = self.local.rules.topic.losses();
         if losses != self.losses {
             self.lose(losses);
         }
         if self.local.rules.cursors.is_over() {
             return Next::Done;
+        }
+        let line = self.local.line(conn);
+        self.depth = self.depth.max(line.fetches + 1);
+        // A broker answers a connection in order: what is behind one that waits would wait too.
+        if line.waits {
+            return Next::Idle;
         }
         let asking = Asking {
             route,
@@ -102,14 +111,27 @@ impl Workload for FetchWorkload {
         let place = self.local.keep(|claims| {
             rules.cursors.claim(&rules.topic, &asking, claims);
             // One that has records makes the broker answer at once.
-            if claims.iter().any(|claim| !claim.at_end) {
+            let waits = |claims: &[Claim]| claims.iter().all(|claim| claim.at_end);
+            if waits(claims) && self.depth > 1 && line.fetches == 0 {
+                // It will be alone on its connection, so it waits for what all of them would have.
+                let share = asking.share.saturating_mul(self.depth as usize);
+                let more = Asking { share, ..asking };
+                rules.cursors.claim_more(&rules.topic, &more, claims);
+            }
+            if !waits(claims) {
                 op = Op::Fetch;
             }
         });
-        match place {
-            Some(place) => Next::Ready(Ask { place, op }),
-            None => Next::Idle,
+        let Some(place) = place else {
+            return Next::Idle;
+        };
+        if op == Op::Wait && line.fetches > 0 {
+            // It is asked for when the others are back.
+            self.local.drop_kept(place);
+            return Next::Idle;
         }
+        self.local.sent(place, conn, op == Op::Wait);
+        Next::Ready(Ask { place, op })
     }
 
     fn lost(&mut self, _route: RouteId, _conn: u32, tickets: &[Ticket]) {
