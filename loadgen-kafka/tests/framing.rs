@@ -204,7 +204,14 @@ fn nothing_is_nothing_whether_it_is_null_empty_or_missing() {
         for reply in replies {
             let bytes = encoded(version, 1, &reply);
             let (seen, details) = verdict(&setup, &bytes);
-            assert_eq!(seen, [answered(EMPTY, 0, Some(0), bytes.len())]);
+            let mut expected = answered(EMPTY, 0, Some(0), bytes.len());
+            if reply.responses.iter().all(|t| t.partitions.is_empty())
+                && let Seen::Reply { then, .. } = &mut expected
+            {
+                // Asked again at once, it would say so as fast as it can.
+                *then = Then::Pause(Duration::from_millis(50));
+            }
+            assert_eq!(seen, [expected]);
             assert_eq!(next_offsets(&details), [None; 3]);
         }
     }
@@ -401,6 +408,11 @@ fn replies_answer_the_fetches_in_their_order() {
     refused(&setup, &swapped, Wrong::Correlation);
 }
 
+fn codes(details: &Value) -> Vec<&str> {
+    let rows = details["findings"].as_array().expect("rows");
+    rows.iter().filter_map(|row| row["code"].as_str()).collect()
+}
+
 #[test]
 fn an_offset_out_of_range_jumps_forward_or_waits_to_know() {
     for version in VERSIONS {
@@ -425,14 +437,12 @@ fn an_offset_out_of_range_jumps_forward_or_waits_to_know() {
         // What a broker says when it does not know either.
         let unknown = out(-1, -1);
         assert_eq!(unknown["consume"]["jumped_offsets"], 0);
-        let codes: Vec<_> = unknown["findings"].as_array().unwrap().iter().collect();
-        assert_eq!(codes.len(), 1, "{codes:?}");
-        assert_eq!(codes[0]["code"], "kafka.partition_errors");
+        let expected = ["kafka.partition_errors", "kafka.stuck_partitions"];
+        assert_eq!(codes(&unknown), expected);
         // Behind the end of the log.
         if told {
             let beyond = out(0, START - 1);
-            assert_eq!(beyond["findings"][1]["code"], "kafka.given_up");
-            assert_eq!(beyond["findings"][1]["weight"], "invalid");
+            assert!(codes(&beyond).contains(&"kafka.given_up"), "{beyond}");
         }
     }
 }
