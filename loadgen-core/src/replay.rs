@@ -5,6 +5,8 @@
 //! [`crate::protocol`] says the engine does. It panics on what a session must never do, so it must
 //! never be part of a program: the feature `replay` is for tests.
 
+use std::fmt::Debug;
+
 use crate::protocol::{Cause, Fault, Input, Phase, Reply, Session, Tally, Then, Ticket};
 
 /// What became of one request, or of the connection.
@@ -221,20 +223,53 @@ pub fn however_cut<S: Session>(
     bytes: &[u8],
     end: bool,
 ) -> Vec<Seen> {
+    same_however_cut(bytes.len(), |cuts, skips| {
+        connection(skips).run(bytes, cuts, end)
+    })
+}
+
+/// The same of whatever `read` makes of a stream of `length` bytes that comes in pieces, cut at these
+/// places.
+///
+/// # Panics
+/// When it is not the same.
+pub fn same_however_cut<T: PartialEq + Debug>(
+    length: usize,
+    read: impl Fn(&[usize], Skips) -> T,
+) -> T {
     const SHORT: usize = 8192;
-    let whole = connection(Skips::Whole).run(bytes, &[], end);
+    let whole = read(&[], Skips::Whole);
     for skips in [Skips::Whole, Skips::Piecewise] {
         // A long stream is the same byte again between its ends.
-        let near = |cut: &usize| bytes.len() < SHORT || *cut < 64 || *cut + 64 > bytes.len();
-        for cut in (0..=bytes.len()).filter(near) {
-            let seen = connection(skips).run(bytes, &[cut], end);
-            assert_eq!(seen, whole, "{skips:?}, cut at {cut}");
+        let near = |cut: &usize| length < SHORT || *cut < 64 || *cut + 64 > length;
+        for cut in (0..=length).filter(near) {
+            assert_eq!(read(&[cut], skips), whole, "{skips:?}, cut at {cut}");
         }
-        if bytes.len() < SHORT {
-            let cuts: Vec<usize> = (0..bytes.len()).collect();
-            let seen = connection(skips).run(bytes, &cuts, end);
-            assert_eq!(seen, whole, "{skips:?}, byte by byte");
+        if length < SHORT {
+            let cuts: Vec<usize> = (0..length).collect();
+            assert_eq!(read(&cuts, skips), whole, "{skips:?}, byte by byte");
         }
     }
     whole
+}
+
+/// For fuzz targets: `read` as in [`same_however_cut`], but of all places only `cuts` are tried, and
+/// byte by byte where the stream is short.
+///
+/// # Panics
+/// When it is not the same.
+pub fn same_if_cut<T: PartialEq + Debug>(
+    length: usize,
+    cuts: &[usize],
+    read: impl Fn(&[usize], Skips) -> T,
+) {
+    const SHORT: usize = 512;
+    let whole = read(&[], Skips::Whole);
+    for skips in [Skips::Whole, Skips::Piecewise] {
+        assert_eq!(read(cuts, skips), whole);
+    }
+    if length <= SHORT {
+        let each: Vec<usize> = (0..length).collect();
+        assert_eq!(read(&each, Skips::Piecewise), whole);
+    }
 }

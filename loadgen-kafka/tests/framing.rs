@@ -16,15 +16,16 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable as _, HeaderVersion as _, StrBytes};
 use loadgen_core::protocol::{Cause, Phase, Then};
-use loadgen_core::replay::{Seen, Skips};
+use loadgen_core::replay::{Seen, Skips, same_however_cut};
 use loadgen_kafka::spec::{Depth, Isolation, Until};
 use loadgen_kafka::tables::{EMPTY, OK, Op, status_of};
 use loadgen_kafka::wire::Wrong;
 use loadgen_kafka::wire::batch::{Codec, HEADER_BYTES, Header, TRANSACTIONAL};
 use serde_json::{Value, json};
 use std::time::Duration;
+use wire::frames::framed;
 use wire::{
-    END, START, Setup, TOPIC, batch, connection, encoded, framed, partition, read, response, sealed,
+    END, START, Setup, TOPIC, batch, connection, encoded, partition, read, response, sealed,
 };
 
 /// All versions of Fetch that are spoken.
@@ -32,18 +33,11 @@ const VERSIONS: std::ops::RangeInclusive<i16> = 4..=12;
 
 /// The verdict on `bytes` and the document's details, the same however they are cut.
 fn verdict(setup: &Setup, bytes: &[u8]) -> (Vec<Seen>, Value) {
-    let whole = read(setup, bytes, &[], Skips::Whole, false);
+    let whole = same_however_cut(bytes.len(), |cuts, skips| {
+        read(setup, bytes, cuts, skips, false)
+    });
     if whole.0.last() != Some(&Seen::Waiting) {
         assert_eq!(read(setup, bytes, &[], Skips::Whole, true), whole);
-    }
-    let each: Vec<usize> = (0..bytes.len()).collect();
-    for skips in [Skips::Whole, Skips::Piecewise] {
-        for cut in 0..=bytes.len() {
-            let seen = read(setup, bytes, &[cut], skips, false);
-            assert_eq!(seen, whole, "{setup:?}, {skips:?}, cut at {cut}");
-        }
-        let seen = read(setup, bytes, &each, skips, false);
-        assert_eq!(seen, whole, "{setup:?}, {skips:?}, byte by byte");
     }
     whole
 }

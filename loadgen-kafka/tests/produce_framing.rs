@@ -15,7 +15,7 @@ use kafka_protocol::protocol::{Decodable as _, HeaderVersion as _, StrBytes};
 use kafka_protocol::records::RecordBatchDecoder;
 use loadgen_core::buffer::Outbox;
 use loadgen_core::protocol::{Cause, Input, Phase, Session as _, Tally, Then};
-use loadgen_core::replay::{Replay, Seen, Skips};
+use loadgen_core::replay::{Replay, Seen, Skips, same_however_cut};
 use loadgen_core::time::Tick;
 use loadgen_core::workload::{Next, Workload as _};
 use loadgen_kafka::produce::local::Local;
@@ -25,9 +25,10 @@ use loadgen_kafka::tables::status_of;
 use loadgen_kafka::wire::Wrong;
 use loadgen_kafka::wire::batch::Codec;
 use serde_json::{Value, json};
+use wire::frames::versions;
 use wire::{
-    Connection, PARTITIONS, START_MS, Setup, TOPIC, connection, encoded, partition, plan, read,
-    response, versions,
+    Connection, PARTITIONS, PRODUCE, START_MS, Setup, TOPIC, connection, encoded, partition, plan,
+    read, response,
 };
 
 /// All versions of Produce that are spoken.
@@ -37,18 +38,11 @@ const RECORDS: u32 = 10;
 
 /// The verdict on `bytes` and the document's details, the same however they are cut.
 fn verdict(setup: &Setup, bytes: &[u8]) -> (Vec<Seen>, Value) {
-    let whole = read(setup, bytes, &[], Skips::Whole, false);
+    let whole = same_however_cut(bytes.len(), |cuts, skips| {
+        read(setup, bytes, cuts, skips, false)
+    });
     if whole.0.last() != Some(&Seen::Waiting) {
         assert_eq!(read(setup, bytes, &[], Skips::Whole, true), whole);
-    }
-    let each: Vec<usize> = (0..bytes.len()).collect();
-    for skips in [Skips::Whole, Skips::Piecewise] {
-        for cut in 0..=bytes.len() {
-            let seen = read(setup, bytes, &[cut], skips, false);
-            assert_eq!(seen, whole, "{setup:?}, {skips:?}, cut at {cut}");
-        }
-        let seen = read(setup, bytes, &each, skips, false);
-        assert_eq!(seen, whole, "{setup:?}, {skips:?}, byte by byte");
     }
     whole
 }
@@ -376,7 +370,7 @@ fn a_version_in_common_is_needed_and_zstd_needs_more() {
         let mut session = workload.open(0, 0);
         let mut out = Outbox::default();
         session.handshake(&[], &mut out).unwrap();
-        match session.handshake(&versions(1, version), &mut out) {
+        match session.handshake(&versions(1, PRODUCE, version), &mut out) {
             Ok(_) => assert!(good, "v{version} {codec:?}"),
             Err(fault) => {
                 assert!(!good, "v{version} {codec:?}: {fault:?}");

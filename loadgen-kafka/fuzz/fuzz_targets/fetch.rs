@@ -3,21 +3,23 @@
 //! replay checks that).
 #![no_main]
 
+#[path = "../common.rs"]
+mod common;
 #[path = "../../tests/support/wire.rs"]
 mod wire;
 
+use common::{cuts, damaged};
 use kafka_protocol::messages::ProducerId;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, PartitionData};
 use libfuzzer_sys::fuzz_target;
-use loadgen_core::replay::Skips;
+use loadgen_core::replay::same_if_cut;
 use loadgen_kafka::spec::{Depth, Isolation, Until};
 use loadgen_kafka::wire::batch::{CONTROL, Codec, HEADER_BYTES, Header, TRANSACTIONAL};
-use wire::{START, Setup, batch, encoded, framed, partition, read, response, sealed};
+use wire::frames::framed;
+use wire::{START, Setup, batch, encoded, partition, read, response, sealed};
 
 /// Bytes of the input that each partition of a made-up reply takes.
 const PART_BYTES: usize = 8;
-/// Replies up to here are fed byte by byte as well.
-const SHORT_BYTES: usize = 512;
 
 /// The input: a version, flags, a seed of the cuts, and the rest.
 fn setup(version: u8, flags: u8) -> Setup {
@@ -110,25 +112,7 @@ fn streams(setup: &Setup, bytes: &[u8]) -> [Vec<u8>; 3] {
         let parts = parts.iter().map(part_of).collect();
         replies.extend(encoded(setup.version, correlation, &response(parts)));
     }
-    replies.extend(rest);
-    // Somewhere one byte is another.
-    if let [at, value, ..] = *rest {
-        let at = usize::from(at) * replies.len() / 256;
-        replies[at] ^= value;
-    }
-    [bytes.to_vec(), inside, replies]
-}
-
-/// Some places, in ascending order, by a seed.
-fn cuts(mut seed: u64, length: usize) -> Vec<usize> {
-    let mut cuts: Vec<usize> = (0..seed % 8)
-        .map(|_| {
-            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            (seed >> 33) as usize % (length + 1)
-        })
-        .collect();
-    cuts.sort_unstable();
-    cuts
+    [bytes.to_vec(), inside, damaged(replies, rest)]
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -138,14 +122,9 @@ fuzz_target!(|data: &[u8]| {
     let setup = setup(version, flags);
     let end = flags & 0x20 != 0;
     for bytes in streams(&setup, rest) {
-        let whole = read(&setup, &bytes, &[], Skips::Whole, end);
         let some = cuts(u64::from(seed), bytes.len());
-        for skips in [Skips::Whole, Skips::Piecewise] {
-            assert_eq!(read(&setup, &bytes, &some, skips, end), whole);
-        }
-        if bytes.len() <= SHORT_BYTES {
-            let each: Vec<usize> = (0..bytes.len()).collect();
-            assert_eq!(read(&setup, &bytes, &each, Skips::Piecewise, end), whole);
-        }
+        same_if_cut(bytes.len(), &some, |cuts, skips| {
+            read(&setup, &bytes, cuts, skips, end)
+        });
     }
 });

@@ -3,21 +3,23 @@
 //! reply (the replay checks that).
 #![no_main]
 
+#[path = "../common.rs"]
+mod common;
 #[path = "../../tests/support/produce.rs"]
 mod wire;
 
+use common::{cuts, damaged};
 use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::produce_response::{BatchIndexAndErrorMessage, LeaderIdAndEpoch};
 use kafka_protocol::protocol::StrBytes;
 use libfuzzer_sys::fuzz_target;
-use loadgen_core::replay::Skips;
+use loadgen_core::replay::same_if_cut;
 use loadgen_kafka::spec::Acks;
-use wire::{PARTITIONS, Setup, encoded, framed, partition, read, response};
+use wire::frames::framed;
+use wire::{PARTITIONS, Setup, encoded, partition, read, response};
 
 /// Bytes of the input that each made-up reply takes.
 const REPLY_BYTES: usize = 6;
-/// Replies up to here are fed byte by byte as well.
-const SHORT_BYTES: usize = 512;
 /// Codes that mean something different each.
 const CODES: [i16; 8] = [0, 6, 7, 10, 19, 87, -1, 9999];
 
@@ -68,25 +70,7 @@ fn streams(setup: &Setup, bytes: &[u8]) -> [Vec<u8>; 3] {
     for (correlation, part) in (1..).zip(parts.iter().take(4)) {
         replies.extend(reply_of(setup, correlation, part));
     }
-    replies.extend(rest);
-    // Somewhere one byte is another.
-    if let [at, value, ..] = *rest {
-        let at = usize::from(at) * replies.len() / 256;
-        replies[at] ^= value;
-    }
-    [bytes.to_vec(), inside, replies]
-}
-
-/// Some places, in ascending order, by a seed.
-fn cuts(mut seed: u64, length: usize) -> Vec<usize> {
-    let mut cuts: Vec<usize> = (0..seed % 8)
-        .map(|_| {
-            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            (seed >> 33) as usize % (length + 1)
-        })
-        .collect();
-    cuts.sort_unstable();
-    cuts
+    [bytes.to_vec(), inside, damaged(replies, rest)]
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -96,14 +80,9 @@ fuzz_target!(|data: &[u8]| {
     let setup = setup(version, flags);
     let end = flags & 0x20 != 0;
     for bytes in streams(&setup, rest) {
-        let whole = read(&setup, &bytes, &[], Skips::Whole, end);
         let some = cuts(u64::from(seed), bytes.len());
-        for skips in [Skips::Whole, Skips::Piecewise] {
-            assert_eq!(read(&setup, &bytes, &some, skips, end), whole);
-        }
-        if bytes.len() <= SHORT_BYTES {
-            let each: Vec<usize> = (0..bytes.len()).collect();
-            assert_eq!(read(&setup, &bytes, &each, Skips::Piecewise, end), whole);
-        }
+        same_if_cut(bytes.len(), &some, |cuts, skips| {
+            read(&setup, &bytes, cuts, skips, end)
+        });
     }
 });

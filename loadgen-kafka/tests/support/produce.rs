@@ -4,18 +4,20 @@
 //! The fuzz target uses it too. Nothing here may use the decoder under test for what it is held
 //! against.
 
+#[path = "frames.rs"]
+pub(crate) mod frames;
+
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{ProduceResponse, ResponseHeader, TopicName};
-use kafka_protocol::protocol::{Encodable as _, HeaderVersion as _, StrBytes};
+use kafka_protocol::messages::{ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
 use loadgen_core::buffer::Outbox;
-use loadgen_core::protocol::{Handshake, Session as _, Ticket};
+use loadgen_core::protocol::{Session as _, Ticket};
 use loadgen_core::replay::{Replay, Seen, Skips};
 use loadgen_core::time::Tick;
-use loadgen_core::workload::{Endpoint, Next, Route, Workload as _};
-use loadgen_kafka::cluster::{Broker, Topic};
+use loadgen_core::workload::{Next, Workload as _};
+use loadgen_kafka::cluster::Topic;
 use loadgen_kafka::produce::local::{Local, sum};
 use loadgen_kafka::produce::session::ProduceSession;
 use loadgen_kafka::produce::workload::ProduceWorkload;
@@ -24,8 +26,12 @@ use loadgen_kafka::spec::{Acks, ClusterSpec, Partitioner, ProduceSpec, RecordSpe
 use loadgen_kafka::wire::batch::Codec;
 use serde_json::Value;
 
-/// The topic of all replies.
-pub(crate) const TOPIC: &str = "t";
+pub(crate) use frames::{TOPIC, encoded};
+use frames::{brokers, greet};
+
+/// The request's key.
+pub(crate) const PRODUCE: u8 = 0;
+
 /// Its partitions' numbers; the last one is led by the second of two brokers.
 pub(crate) const PARTITIONS: [i32; 3] = [3, 4, 7];
 /// Milliseconds since 1970 at tick 0.
@@ -77,42 +83,17 @@ fn spec(setup: &Setup) -> ProduceSpec {
 }
 
 pub(crate) fn plan(setup: &Setup) -> ProducePlan {
-    let broker = |node, name: &str| Broker {
-        node,
-        name: name.to_owned(),
-    };
-    let brokers = vec![broker(1, "one:9092"), broker(2, "two:9092")];
-    let route = |broker: &Broker| Route {
-        name: broker.name.clone(),
-        endpoints: vec![Endpoint::Unix(broker.name.clone().into())],
-        weight: 1,
-        rate_weight: 1,
-        paced: true,
-    };
+    let (brokers, routes) = brokers();
     let leader = |index: &i32| (*index, Some((if *index == 7 { 2 } else { 1 }, 9)));
     let partitions: Vec<_> = PARTITIONS.iter().map(leader).collect();
     ProducePlan {
         spec: spec(setup),
-        routes: brokers.iter().map(route).collect(),
+        routes,
         topic: Arc::new(Topic::new(TOPIC.to_owned(), brokers, &partitions)),
         partition_count: 8,
         records: None,
         unix_ms_at_zero: START_MS,
     }
-}
-
-/// The answer to the greeting: this version of Produce and no other.
-pub(crate) fn versions(correlation: i32, produce: i16) -> Vec<u8> {
-    let mut body = correlation.to_be_bytes().to_vec();
-    body.extend([0, 0, 0, 0, 0, 1, 0, 0]);
-    body.extend(produce.to_be_bytes());
-    body.extend(produce.to_be_bytes());
-    framed(&body)
-}
-
-/// With its length in front.
-pub(crate) fn framed(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as i32).to_be_bytes()[..], body].concat()
 }
 
 /// A worker with one connection to the first broker that is greeted and has its batches in flight, and
@@ -129,14 +110,8 @@ pub(crate) fn connection(setup: &Setup) -> Connection {
     let rules = Arc::new(plan(setup).rules(false).expect("batches"));
     let mut workload = ProduceWorkload::new(Local::shared(Arc::clone(&rules)), 0);
     let mut session = workload.open(0, 0);
+    greet(&mut session, PRODUCE, setup.version);
     let mut out = Outbox::default();
-    let greeted = session.handshake(&[], &mut out).expect("a greeting");
-    assert_eq!(greeted, Handshake::More { eaten: 0 });
-    let answer = versions(1, setup.version);
-    let greeted = session.handshake(&answer, &mut out).expect("versions");
-    let eaten = answer.len();
-    assert_eq!(greeted, Handshake::Done { eaten });
-    out.clear();
     let mut tickets = Vec::new();
     for n in 0..setup.batches {
         let Next::Ready(ask) = workload.next(0, 0, n.into()) else {
@@ -184,15 +159,4 @@ pub(crate) fn response(partition: PartitionProduceResponse) -> ProduceResponse {
         .with_name(TopicName(StrBytes::from_static_str(TOPIC)))
         .with_partition_responses(vec![partition]);
     ProduceResponse::default().with_responses(vec![topic])
-}
-
-/// Its bytes, with the frame and header around them.
-pub(crate) fn encoded(version: i16, correlation: i32, response: &ProduceResponse) -> Vec<u8> {
-    let mut body = BytesMut::new();
-    ResponseHeader::default()
-        .with_correlation_id(correlation)
-        .encode(&mut body, ProduceResponse::header_version(version))
-        .expect("a header");
-    response.encode(&mut body, version).expect("a body");
-    framed(&body)
 }

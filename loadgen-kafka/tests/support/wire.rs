@@ -4,18 +4,21 @@
 //! The fuzz target uses it too. Nothing here may use the encoder under test for what it is held
 //! against.
 
+#[path = "frames.rs"]
+pub(crate) mod frames;
+
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchResponse, ResponseHeader, TopicName};
-use kafka_protocol::protocol::{Encodable as _, HeaderVersion as _, StrBytes};
+use kafka_protocol::messages::{FetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
 use loadgen_core::buffer::Outbox;
-use loadgen_core::protocol::{Handshake, Session as _, Ticket};
+use loadgen_core::protocol::{Session as _, Ticket};
 use loadgen_core::replay::{Replay, Seen, Skips};
 use loadgen_core::time::Tick;
-use loadgen_core::workload::{Endpoint, Next, Route, Workload as _};
-use loadgen_kafka::cluster::{Broker, Topic};
+use loadgen_core::workload::{Next, Workload as _};
+use loadgen_kafka::cluster::Topic;
 use loadgen_kafka::fetch::local::{Local, sum};
 use loadgen_kafka::fetch::session::FetchSession;
 use loadgen_kafka::fetch::workload::FetchWorkload;
@@ -26,8 +29,11 @@ use loadgen_kafka::wire::codec::compress;
 use loadgen_kafka::wire::compose::{Composer, Draft};
 use serde_json::Value;
 
-/// The topic of all replies.
-pub(crate) const TOPIC: &str = "t";
+pub(crate) use frames::{TOPIC, encoded};
+use frames::{brokers, greet};
+
+/// The request's key.
+pub(crate) const FETCH: u8 = 1;
 
 /// What a connection reads, and how.
 #[derive(Clone, Copy, Debug)]
@@ -84,23 +90,7 @@ pub(crate) fn spec(setup: &Setup) -> ConsumeSpec {
 
 /// All partitions at the first of two brokers.
 pub(crate) fn plan(setup: &Setup) -> ConsumePlan {
-    let brokers = vec![
-        Broker {
-            node: 1,
-            name: "one:9092".to_owned(),
-        },
-        Broker {
-            node: 2,
-            name: "two:9092".to_owned(),
-        },
-    ];
-    let route = |broker: &Broker| Route {
-        name: broker.name.clone(),
-        endpoints: vec![Endpoint::Unix(broker.name.clone().into())],
-        weight: 1,
-        rate_weight: 1,
-        paced: true,
-    };
+    let (brokers, routes) = brokers();
     let partitions: Vec<_> = setup
         .partitions
         .iter()
@@ -108,27 +98,13 @@ pub(crate) fn plan(setup: &Setup) -> ConsumePlan {
         .collect();
     ConsumePlan {
         spec: spec(setup),
-        routes: brokers.iter().map(route).collect(),
+        routes,
         topic: Arc::new(Topic::new(TOPIC.to_owned(), brokers, &partitions)),
         starts: vec![START; partitions.len()],
         ends: vec![END; partitions.len()],
         slots: vec![setup.fetches; 2],
         seed: 1,
     }
-}
-
-/// The answer to the greeting: this version of Fetch and no other.
-pub(crate) fn versions(correlation: i32, fetch: i16) -> Vec<u8> {
-    let mut body = correlation.to_be_bytes().to_vec();
-    body.extend([0, 0, 0, 0, 0, 1, 0, 1]);
-    body.extend(fetch.to_be_bytes());
-    body.extend(fetch.to_be_bytes());
-    framed(&body)
-}
-
-/// With its length in front.
-pub(crate) fn framed(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as i32).to_be_bytes()[..], body].concat()
 }
 
 /// A worker with one connection that is greeted and has its fetches in flight, and their bytes.
@@ -144,14 +120,8 @@ pub(crate) fn connection(setup: &Setup) -> Connection {
     let rules = Arc::new(plan(setup).rules(None));
     let mut workload = FetchWorkload::new(Local::shared(Arc::clone(&rules)));
     let mut session = workload.open(0, 0);
+    greet(&mut session, FETCH, setup.version);
     let mut out = Outbox::default();
-    let greeted = session.handshake(&[], &mut out).expect("a greeting");
-    assert_eq!(greeted, Handshake::More { eaten: 0 });
-    let answer = versions(1, setup.version);
-    let greeted = session.handshake(&answer, &mut out).expect("versions");
-    let eaten = answer.len();
-    assert_eq!(greeted, Handshake::Done { eaten });
-    out.clear();
     let mut tickets = Vec::new();
     for _ in 0..setup.fetches {
         let Next::Ready(ask) = workload.next(0, 0, tickets.len() as u64) else {
@@ -225,15 +195,4 @@ pub(crate) fn response(partitions: Vec<PartitionData>) -> FetchResponse {
         .with_topic(TopicName(StrBytes::from_static_str(TOPIC)))
         .with_partitions(partitions);
     FetchResponse::default().with_responses(vec![topic])
-}
-
-/// Its bytes, with the frame and header around them.
-pub(crate) fn encoded(version: i16, correlation: i32, response: &FetchResponse) -> Vec<u8> {
-    let mut body = BytesMut::new();
-    ResponseHeader::default()
-        .with_correlation_id(correlation)
-        .encode(&mut body, FetchResponse::header_version(version))
-        .expect("a header");
-    response.encode(&mut body, version).expect("a body");
-    framed(&body)
 }
