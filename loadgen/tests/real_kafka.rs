@@ -8,30 +8,10 @@ mod support;
 use std::time::Duration;
 
 use loadgen_core::results::Document;
+use support::kafka::ours::{kafka, units};
 use support::kafka::{Kafka, Perf, Step, USER, Version, shared};
 use support::machine;
 use support::run::{Ran, loadgen, start};
-
-/// Runs `loadgen kafka WORDS --json`.
-#[track_caller]
-fn kafka(words: &str) -> (Ran, Document) {
-    let words: Vec<&str> = ["kafka"]
-        .into_iter()
-        .chain(words.split_whitespace())
-        .collect();
-    let ran = loadgen(&[&words[..], &["--json", "-t", "1"]].concat());
-    let document = ran.document();
-    (ran, document)
-}
-
-/// Units of the whole run with this status.
-fn units(document: &Document, status: &str) -> u64 {
-    let rows = document
-        .operations
-        .iter()
-        .filter(|row| row.status == status);
-    rows.map(|row| row.total_units).sum()
-}
 
 fn found(document: &Document, code: &str) -> bool {
     document.findings.iter().any(|f| f.code == code)

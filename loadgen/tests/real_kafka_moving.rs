@@ -9,34 +9,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use loadgen_core::results::Document;
+use support::kafka::ours::{command, kafka, units};
 use support::kafka::{Kafka, Step, Version, shared};
 use support::machine;
-use support::run::{Ran, loadgen, start};
+use support::run::start;
 
-/// The words of `loadgen kafka WORDS --json -t 1`.
-fn command(words: &str) -> Vec<&str> {
-    let own = ["--json", "-t", "1"];
-    ["kafka"]
-        .into_iter()
-        .chain(words.split_whitespace())
-        .chain(own)
-        .collect()
-}
-
-#[track_caller]
-fn kafka(words: &str) -> (Ran, Document) {
-    let ran = loadgen(&command(words));
-    let document = ran.document();
-    (ran, document)
-}
-
-/// Records of the whole run that came or were acknowledged.
-fn units(document: &Document) -> u64 {
-    let good = document.operations.iter().filter(|row| row.status == "ok");
-    good.map(|row| row.total_units).sum()
-}
-
-/// The same of the measured window.
+/// Records of the measured window that were acknowledged.
 fn measured(document: &Document) -> u64 {
     let good = document.operations.iter().filter(|row| row.status == "ok");
     good.map(|row| row.units).sum()
@@ -110,7 +88,7 @@ fn a_compacted_log_is_counted_as_it_is() {
             let words = format!("consume {at} --topic {topic} --verify {depth}");
             let (ran, document) = kafka(&words);
             assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-            assert_eq!(units(&document), records, "{version:?} {depth}");
+            assert_eq!(units(&document, "ok"), records, "{version:?} {depth}");
             let exact = (depth == "records").then(|| payload(&left));
             assert_eq!(document.totals.payload_rx_bytes, exact, "{version:?}");
         }
@@ -140,7 +118,7 @@ fn a_reader_may_begin_anywhere_in_transactions() {
                     "consume {at} --topic {topic} --verify records --from {from} --isolation {isolation}"
                 ));
                 let facts = format!("{version:?} {isolation} from {from}: {}", ran.stderr);
-                assert_eq!(units(&document), expected.len() as u64, "{facts}");
+                assert_eq!(units(&document, "ok"), expected.len() as u64, "{facts}");
                 let bytes = document.totals.payload_rx_bytes;
                 assert_eq!(bytes, Some(payload(&expected)), "{facts}");
             }
@@ -177,7 +155,7 @@ fn a_leader_that_dies_while_it_is_read_costs_no_record() {
         "{} {:?} {}",
         ran.stderr, document.errors, document.protocol_details
     );
-    assert_eq!(units(&document), 60_000, "{facts}");
+    assert_eq!(units(&document, "ok"), 60_000, "{facts}");
     assert_eq!(document.totals.payload_rx_bytes, Some(60_000 * 200));
     let rows = document.protocol_details["consume"]["partitions"].as_array();
     for (row, end) in rows.expect("rows").iter().zip(brokers.ends(topic)) {

@@ -4,25 +4,9 @@
 
 mod support;
 
-use loadgen_core::results::Document;
+use support::kafka::ours::{kafka, units};
 use support::kafka::{Version, shared};
-use support::run::{Ran, loadgen};
-
-#[track_caller]
-fn kafka(words: &str) -> (Ran, Document) {
-    let own = ["--json", "-t", "1"];
-    let words = ["kafka"].into_iter().chain(words.split_whitespace());
-    let ran = loadgen(&words.chain(own).collect::<Vec<_>>());
-    let document = ran.document();
-    (ran, document)
-}
-
-/// Records of the whole run with this status.
-fn units(document: &Document, status: &str) -> u64 {
-    let rows = document.operations.iter();
-    let rows = rows.filter(|row| row.status == status);
-    rows.map(|row| row.total_units).sum()
-}
+use support::run::loadgen;
 
 #[test]
 fn both_clients_read_and_write_the_same() {

@@ -5,6 +5,7 @@
 //! broker may not do here is forget: nothing expires while a test reads it.
 
 mod config;
+pub(crate) mod ours;
 mod tools;
 mod wire;
 
