@@ -15,8 +15,8 @@ use crate::spec::Partitioner;
 pub struct ProduceWorkload {
     local: Rc<Local>,
     opened: u64,
-    /// By route: where it goes round, and how many batches the partition at hand has had.
-    turns: Vec<(usize, u32)>,
+    /// By route.
+    turns: Vec<Turn>,
     /// As core knows them; none where somebody else tells it.
     routes: Vec<Route>,
     /// Of the leaders, that were seen.
@@ -31,8 +31,7 @@ impl ProduceWorkload {
         Self {
             local,
             opened: 0,
-            // Workers begin at different partitions.
-            turns: vec![(worker, 0); routes],
+            turns: vec![Turn::beginning_at(worker); routes],
             routes: Vec::new(),
             moves: 0,
         }
@@ -67,22 +66,51 @@ impl ProduceWorkload {
     fn pass(&mut self, route: RouteId, free: impl Fn(&Local, u32) -> bool) -> Option<u32> {
         let rules = &self.local.rules;
         let count = rules.topic.partitions.len();
-        let stay = match rules.partitioner {
+        let may = |at: usize| {
+            let ours = rules.topic.leader(at) == Some(route);
+            ours && rules.template(at, false).is_some() && free(&self.local, at as u32)
+        };
+        let turn = self.turns.get_mut(route)?;
+        turn.next(count, rules.partitioner, may).map(|at| at as u32)
+    }
+}
+
+/// Where a producer goes round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    at: usize,
+    /// Batches that the partition at hand has had.
+    had: u32,
+}
+
+impl Turn {
+    /// Workers begin at different partitions.
+    pub(crate) const fn beginning_at(worker: usize) -> Self {
+        Self { at: worker, had: 0 }
+    }
+
+    /// The next of `count` positions where a batch `may` go, each so often in a row as `partitioner`
+    /// says.
+    pub(crate) fn next(
+        &mut self,
+        count: usize,
+        partitioner: Partitioner,
+        may: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let stay = match partitioner {
             Partitioner::Sticky { batches } => batches.max(1),
             Partitioner::RoundRobin | Partitioner::ByKey => 1,
         };
-        let (turn, had) = self.turns.get_mut(route)?;
-        if *had >= stay {
-            (*turn, *had) = (*turn + 1, 0);
+        if self.had >= stay {
+            (self.at, self.had) = (self.at + 1, 0);
         }
         for _ in 0..count {
-            let at = *turn % count;
-            let ours = rules.topic.leader(at) == Some(route);
-            if ours && rules.template(at, false).is_some() && free(&self.local, at as u32) {
-                *had += 1;
-                return Some(at as u32);
+            let at = self.at % count;
+            if may(at) {
+                self.had += 1;
+                return Some(at);
             }
-            (*turn, *had) = (*turn + 1, 0);
+            (self.at, self.had) = (self.at + 1, 0);
         }
         None
     }

@@ -211,7 +211,7 @@ impl Consuming {
         match reading.prepare(&consumer, work.seat.options.connect_timeout) {
             Ok(()) => reading.consumer = Some(consumer),
             Err(error) => {
-                reading.refused(work, &consumer, &error);
+                course::refused(work, consumer.context(), &error);
                 for at in 0..reading.places.len() {
                     reading.give_up(at);
                 }
@@ -238,10 +238,6 @@ impl Consuming {
         }
         consumer.assign(&list)?;
         consumer.pause(&list)
-    }
-
-    fn refused(&self, work: &mut Work, consumer: &BaseConsumer<Context>, error: &KafkaError) {
-        course::refused(work, consumer.context(), error);
     }
 
     fn list(&self, of: impl Fn(&Place) -> bool) -> TopicPartitionList {

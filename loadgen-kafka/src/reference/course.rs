@@ -95,22 +95,6 @@ impl Work {
         self.recorder.error(phase, cause, now, detail);
     }
 
-    /// No instance could be made to work: no connection is there.
-    #[cold]
-    fn refused_to_connect(&mut self, kind: Kind, reason: &str) {
-        match kind {
-            Kind::Lost(phase, cause) => self.error(phase, cause, reason),
-            // The cluster answered, and says that it will not.
-            Kind::Answer(_) => {
-                self.error(
-                    Phase::Handshake,
-                    Cause::Protocol(Wrong::HandshakeRefused as u8),
-                    reason,
-                );
-            }
-        }
-    }
-
     fn wire(&mut self, context: &Context, at: Tick) {
         let (rx, tx) = context.wire_bytes();
         let (rx_before, tx_before) = std::mem::replace(&mut self.wire, (rx, tx));
@@ -129,7 +113,15 @@ pub(super) fn refused(work: &mut Work, context: &Context, error: &KafkaError) {
         .into_iter()
         .find(|(code, _)| *code != RDKafkaErrorCode::AllBrokersDown);
     let (code, reason) = said.unwrap_or_else(|| (fault::code_of(error), error.to_string()));
-    work.refused_to_connect(fault::of(code, &reason), &reason);
+    let (phase, cause) = match fault::of(code, &reason) {
+        Kind::Lost(phase, cause) => (phase, cause),
+        // The cluster answered, and says that it will not.
+        Kind::Answer(_) => {
+            let refused = Cause::Protocol(Wrong::HandshakeRefused as u8);
+            (Phase::Handshake, refused)
+        }
+    };
+    work.error(phase, cause, &reason);
 }
 
 /// Fills the calling thread until the run is over. `connect` makes the task; `instances` is how many

@@ -25,9 +25,11 @@ use super::fault::{self, Kind};
 use super::records::{Batch, Batches};
 use super::settings::{Settings, refuses_cluster};
 use crate::produce::local::Local;
-use crate::produce::{ProduceRules, ProduceScenario};
-use crate::spec::{Acks, Partitioner, ProduceSpec};
+use crate::produce::workload::Turn;
+use crate::produce::{ProducePlan, ProduceRules, ProduceScenario};
+use crate::spec::{Acks, ProduceSpec};
 use crate::tables::{self, Op};
+use crate::wire::batch::Codec;
 
 const NOTES: [&str; 4] = [
     "a request is a batch of records as the native client sends it, from the first record handed over \
@@ -48,16 +50,15 @@ pub struct LibrdkafkaProducer {
 }
 
 impl LibrdkafkaProducer {
-    /// Writes what `spec` says; the records are those of the batches of `scenario`, which are not
-    /// compressed.
+    /// Writes what `plan` says.
     ///
     /// # Errors
-    /// A bug of ours: batches that cannot be taken apart.
-    pub fn new(
-        spec: ProduceSpec,
-        scenario: ProduceScenario,
-        options: &EngineOptions,
-    ) -> Result<Self, String> {
+    /// When a batch cannot be composed.
+    pub fn new(mut plan: ProducePlan, options: &EngineOptions) -> Result<Self, String> {
+        let spec = plan.spec.clone();
+        // Records are cut out of our batches, and librdkafka compresses those of its own.
+        plan.spec.records.codec = Codec::None;
+        let scenario = ProduceScenario::new(plan).map_err(|error| error.detail)?;
         let batches = Batches::new(scenario.rules())?;
         let each = u64::from(scenario.rules().batch_records());
         let in_flight = u64::from(options.connections) * u64::from(options.depth);
@@ -68,6 +69,12 @@ impl LibrdkafkaProducer {
             scenario,
             batches,
         })
+    }
+
+    /// What is written, and how far that is.
+    #[must_use]
+    pub fn rules(&self) -> &Arc<ProduceRules> {
+        self.scenario.rules()
     }
 }
 
@@ -139,9 +146,7 @@ struct Producing<'a> {
     local: Rc<Local>,
     flights: Vec<Option<Flight>>,
     free: Vec<usize>,
-    turn: usize,
-    /// Batches in a row to where `turn` is.
-    had: u32,
+    turn: Turn,
     credit: u64,
     claimed: u64,
     spent: bool,
@@ -153,7 +158,7 @@ impl<'a> Producing<'a> {
         let seat = &work.seat;
         let places = seat.dealt.len() * seat.options.depth as usize;
         let context = Context::new(seat.clock, places);
-        let (turn, limit) = (seat.worker, seat.options.connect_timeout);
+        let (worker, limit) = (seat.worker, seat.options.connect_timeout);
         let producer: ThreadedProducer<Context> = client
             .settings
             .create(context)
@@ -174,8 +179,7 @@ impl<'a> Producing<'a> {
             producer,
             flights: vec![None; places],
             free: (0..places).rev().collect(),
-            turn,
-            had: 0,
+            turn: Turn::beginning_at(worker),
             credit: 0,
             claimed: 0,
             down: None,
@@ -183,25 +187,15 @@ impl<'a> Producing<'a> {
     }
 
     fn rules(&self) -> &Arc<ProduceRules> {
-        self.client.scenario.rules()
+        self.client.rules()
     }
 
     /// As the native client deals batches out, whoever leads them.
     fn partition(&mut self) -> Option<usize> {
-        let rules = self.rules();
+        let (rules, batches) = (self.client.scenario.rules(), &self.client.batches);
         let count = rules.topic.partitions.len();
-        let stay = match rules.partitioner {
-            Partitioner::Sticky { batches } => batches.max(1),
-            Partitioner::RoundRobin | Partitioner::ByKey => 1,
-        };
-        let has = |at: &usize| self.client.batches.of(*at, false).is_some();
-        if self.had >= stay {
-            (self.turn, self.had) = (self.turn + 1, 0);
-        }
-        let ahead = (0..count).map(|step| (self.turn + step) % count);
-        let found = ahead.into_iter().find(has)?;
-        (self.turn, self.had) = (found, self.had + 1);
-        Some(found)
+        let may = |at| batches.of(at, false).is_some();
+        self.turn.next(count, rules.partitioner, may)
     }
 
     fn may_send(&mut self, work: &Work) -> bool {

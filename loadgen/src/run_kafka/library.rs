@@ -7,11 +7,9 @@ use std::sync::Arc;
 use loadgen_core::cli::{CommonArgs, DriverArg};
 use loadgen_core::engine::{Client, EngineOptions, Native};
 use loadgen_kafka::fetch::{ConsumePlan, ConsumeScenario};
-use loadgen_kafka::produce::ProduceScenario;
+use loadgen_kafka::produce::{ProducePlan, ProduceRules, ProduceScenario};
 #[cfg(feature = "librdkafka")]
 use loadgen_kafka::reference::{LibrdkafkaConsumer, LibrdkafkaProducer};
-use loadgen_kafka::spec::ProduceSpec;
-use loadgen_kafka::wire::batch::Codec;
 
 use crate::failure::Failure;
 
@@ -65,36 +63,32 @@ impl Library {
         }
     }
 
-    /// What our batches are composed of: librdkafka compresses the records of its own itself.
-    pub(crate) fn composed(self, spec: &ProduceSpec) -> ProduceSpec {
-        let mut spec = spec.clone();
-        if self != Self::Native {
-            spec.records.codec = Codec::None;
-        }
-        spec
-    }
-
-    /// What writes the batches of `scenario`.
+    /// What writes what `plan` says, and what it goes by.
     ///
     /// # Errors
-    /// What librdkafka cannot be told.
+    /// Batches that cannot be composed.
     #[cfg_attr(
         not(feature = "librdkafka"),
         expect(unused_variables, reason = "librdkafka is told them, and is not here")
     )]
     pub(crate) fn writer(
         self,
-        spec: &ProduceSpec,
-        scenario: ProduceScenario,
+        plan: ProducePlan,
         options: &EngineOptions,
-    ) -> Result<Arc<dyn Client>, Failure> {
+    ) -> Result<(Arc<dyn Client>, Arc<ProduceRules>), Failure> {
         match self {
-            Self::Native => Ok(Arc::new(Native(Arc::new(scenario)))),
+            Self::Native => {
+                let scenario = ProduceScenario::new(plan);
+                let scenario = scenario.map_err(|error| Failure::usage(error.detail))?;
+                let rules = Arc::clone(scenario.rules());
+                Ok((Arc::new(Native(Arc::new(scenario))), rules))
+            }
             #[cfg(feature = "librdkafka")]
-            Self::Librdkafka => match LibrdkafkaProducer::new(spec.clone(), scenario, options) {
-                Ok(client) => Ok(Arc::new(client)),
-                Err(why) => Err(Failure::usage(why)),
-            },
+            Self::Librdkafka => {
+                let client = LibrdkafkaProducer::new(plan, options).map_err(Failure::usage)?;
+                let rules = Arc::clone(client.rules());
+                Ok((Arc::new(client), rules))
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use loadgen_kafka::cluster::Topic;
 use loadgen_kafka::control::{Control, Offset, Watcher};
 use loadgen_kafka::end_to_end::{EndToEndPlan, EndToEndScenario};
 use loadgen_kafka::plan::NewTopic;
-use loadgen_kafka::produce::{ProducePlan, ProduceRules, ProduceScenario};
+use loadgen_kafka::produce::{ProducePlan, ProduceRules};
 use loadgen_kafka::reconcile::{self, Growth};
 use loadgen_kafka::spec::{Acks, EndToEndSpec, Isolation, ProduceSpec};
 use serde_json::Value;
@@ -116,19 +116,17 @@ impl Writing {
         let spec = writes.spec;
         let (before, routes) = Before::ask(found(&writes)?, &spec.partitions, &mut options)?;
         let plan = ProducePlan {
-            spec: library.composed(spec),
+            spec: spec.clone(),
             topic: Arc::clone(&before.topic),
             partition_count: before.partition_count,
             routes,
             records: writes.records,
             unix_ms_at_zero: unix_ms(),
         };
-        let scenario = ProduceScenario::new(plan);
-        let scenario = scenario.map_err(|error| Failure::usage(error.detail))?;
-        let rules = Arc::clone(scenario.rules());
+        let (client, rules) = library.writer(plan, &options.engine)?;
         let batch_records = in_batches(&mut options, &rules);
         Ok(Self {
-            client: library.writer(spec, scenario, &options.engine)?,
+            client,
             options,
             rules,
             acks: spec.acks,
