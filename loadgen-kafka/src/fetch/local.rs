@@ -142,32 +142,35 @@ impl Local {
         }
     }
 
-    /// A list that was kept is not sent: its claims are free again.
-    pub fn drop_kept(&self, place: u32) {
-        self.free_all(place, |_| false);
-    }
-
     /// What the fetch at `place` reads.
     pub fn with<T>(&self, place: u32, look: impl FnOnce(&[Claim]) -> T) -> T {
         let claims = self.claims.borrow();
         look(claims.get(place as usize).map_or(&[], Vec::as_slice))
     }
 
-    /// The fetch at `place` is over; claims of it that nobody answered, by their position, are free
-    /// again.
-    pub fn over(&self, place: u32, answered: impl Fn(usize) -> bool) {
+    /// The fetch at `place` is over, and each of its claims has been seen to.
+    pub fn over(&self, place: u32) {
         self.came_back(place);
-        self.free_all(place, answered);
+        self.clear(place);
     }
 
-    fn free_all(&self, place: u32, answered: impl Fn(usize) -> bool) {
+    /// The fetch at `place` is gone with its connection: its claims are free again.
+    pub fn lost(&self, place: u32) {
+        self.came_back(place);
+        self.drop_kept(place);
+    }
+
+    /// A list that was kept is not sent: its claims are free again.
+    pub fn drop_kept(&self, place: u32) {
         self.with(place, |claims| {
-            for (at, claim) in claims.iter().enumerate() {
-                if !answered(at) {
-                    self.rules.cursors.release(claim);
-                }
+            for claim in claims {
+                self.rules.cursors.release(claim);
             }
         });
+        self.clear(place);
+    }
+
+    fn clear(&self, place: u32) {
         if let Some(list) = self.claims.borrow_mut().get_mut(place as usize) {
             list.clear();
         }

@@ -84,7 +84,7 @@ impl FetchSession {
             let left_out = claims.iter().enumerate().filter(|(at, _)| !answered(*at));
             left_out.for_each(|(_, claim)| put_off(&self.local, claim, false));
         });
-        self.local.over(self.state.place, |_| true);
+        self.local.over(self.state.place);
         self.local.stamped(self.state.origins.len() as u64);
         for origin in self.state.origins.drain(..) {
             tally.origin(origin);

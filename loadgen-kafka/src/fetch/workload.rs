@@ -136,7 +136,7 @@ impl Workload for FetchWorkload {
 
     fn lost(&mut self, _route: RouteId, _conn: u32, tickets: &[Ticket]) {
         for ticket in tickets {
-            self.local.over(ticket.tag as u32, |_| false);
+            self.local.lost(ticket.tag as u32);
         }
         self.local.rules.topic.doubt();
     }
