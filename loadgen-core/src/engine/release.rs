@@ -351,28 +351,24 @@ impl Releases {
 
     /// Whether a request is due later, by time alone.
     pub(super) fn will_be_due(&self, strays: &Strays, now: Tick) -> bool {
-        let later = |release: &Option<Release>| {
-            let head = release.as_ref().map(|release| release.head(strays));
-            head.is_some_and(|head| head > now && head != Tick::NEVER)
-        };
-        match self {
-            Self::Closed { .. } => false,
-            Self::Pool { routes, .. } => routes.iter().any(later),
-            Self::Pinned { slots, .. } => slots.iter().any(later),
-        }
+        self.any(|release| {
+            let head = release.head(strays);
+            head > now && head != Tick::NEVER
+        })
     }
 
     /// Whether any route or connection of this worker has a share of the rate.
     pub(super) fn carry(&self) -> bool {
-        let carries = |release: &Option<Release>| {
-            let release = release.as_ref();
-            release.is_some_and(|release| release.blueprint.is_some())
+        self.any(|release| release.blueprint.is_some())
+    }
+
+    fn any(&self, is: impl Fn(&Release) -> bool) -> bool {
+        let all: &[Option<Release>] = match self {
+            Self::Closed { .. } => &[],
+            Self::Pool { routes, .. } => routes,
+            Self::Pinned { slots, .. } => slots,
         };
-        match self {
-            Self::Closed { .. } => false,
-            Self::Pool { routes, .. } => routes.iter().any(carries),
-            Self::Pinned { slots, .. } => slots.iter().any(carries),
-        }
+        all.iter().flatten().any(is)
     }
 
     /// Pool dispatch: the schedule of `route`.
