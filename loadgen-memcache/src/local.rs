@@ -154,19 +154,37 @@ pub fn sum(workers: &[Value]) -> Value {
     })
 }
 
-/// Adds the counts of a run before the run: they are in the servers' too.
+/// Adds the counts of a run before the run: they are in the servers' too. What there is to find in
+/// either has been found.
 pub fn add_prelude(details: &mut Value, prelude: &Value) {
-    for name in ["object_tx_bytes", "verified", "mismatched"] {
-        let sum = details[name].as_u64().zip(prelude[name].as_u64());
-        if let Some((own, before)) = sum {
-            details[name] = (own + before).into();
-        }
+    let mut whole = sum(&[prelude.clone(), details.take()]);
+    if let Some(whole) = whole.as_object_mut() {
+        whole.remove("findings");
     }
+    *details = whole;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_before_the_run_counts_too() {
+        let [run, before] = [3, 40].map(|bytes| {
+            let local = Local::default();
+            local.object_tx_bytes.set(bytes);
+            let mut details = sum(&[local.details()]);
+            details.as_object_mut().unwrap().remove("findings");
+            details
+        });
+        let mut whole = run.clone();
+        add_prelude(&mut whole, &before);
+        assert_eq!(whole["object_tx_bytes"], 43);
+        let names = |details: &Value| -> Vec<String> {
+            details.as_object().unwrap().keys().cloned().collect()
+        };
+        assert_eq!(names(&whole), names(&run));
+    }
 
     #[test]
     fn no_more_is_watched_than_there_is_memory_for() {

@@ -369,10 +369,7 @@ fn rate(per_s: f64) -> f64 {
 
 /// What a run is about: what it read, or what it wrote where that is more.
 fn moved(rx: Option<f64>, tx: Option<f64>) -> Option<f64> {
-    match (rx, tx) {
-        (Some(rx), Some(tx)) => Some(rx.max(tx)),
-        (rx, tx) => rx.or(tx),
-    }
+    rx.into_iter().chain(tx).reduce(f64::max)
 }
 
 /// The table, the findings and the files; `—` where nothing is known.

@@ -121,12 +121,12 @@ pub(crate) fn measure(
     };
     let ended =
         |d: &Document| [exit::BUG, exit::INTERRUPTED, exit::TARGET].contains(&d.verdict.exit_code);
+    let refused = filled.as_ref().and_then(|f| prefill_refused(&f.operations));
     let mut document = match filled {
         Some(filled) if ended(&filled) => prelude::alone(filled, "prefill"),
-        Some(filled) if prefill_refused(&filled.operations).is_some() => {
-            let found = prefill_refused(&filled.operations);
+        Some(filled) if refused.is_some() => {
             let mut document = prelude::alone(filled, "prefill");
-            document.findings.extend(found);
+            document.findings.extend(refused);
             document
         }
         filled => {
