@@ -122,6 +122,17 @@ impl Job<'_> {
         self.rate_per_s.map_or(Ok(()), |_| Err(refused.into()))
     }
 
+    /// The load, in the flags of `loadgen`.
+    pub(crate) fn load_of_ours(&self, command: &mut Command) {
+        command.args(["-t", &self.work.workers.to_string()]);
+        command.args(["-c", &self.work.connections.to_string()]);
+        command.args(["--depth", &self.work.depth.to_string()]);
+        command.args(["-d", &format!("{}s", self.seconds)]);
+        if let Some(rate) = self.rate_per_s {
+            command.args(["-R", &rate.to_string()]);
+        }
+    }
+
     /// The refusal of peers without pipelining.
     pub(crate) fn depth_one_only(&self) -> Result<(), String> {
         let depth = self.work.depth;
@@ -289,6 +300,11 @@ pub(crate) trait Protocol {
 
     /// Starts the target.
     fn start(&self, setup: &Setup<'_>) -> Result<Box<dyn Target>, String>;
+}
+
+/// This program, whose loops of its own are peers too.
+pub(crate) fn this_program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("this program: {error}"))
 }
 
 /// The program `name`, where the search path or the administrator's directories have it.

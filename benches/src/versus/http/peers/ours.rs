@@ -48,13 +48,7 @@ impl Peer for Ours {
         let mut command = Command::new(&self.program);
         command.arg("http").arg(super::url(job));
         command.args(["--client", self.client, "--json", "--quiet"]);
-        command.args(["-t", &job.work.workers.to_string()]);
-        command.args(["-c", &job.work.connections.to_string()]);
-        command.args(["--depth", &job.work.depth.to_string()]);
-        command.args(["-d", &format!("{}s", job.seconds)]);
-        if let Some(rate) = job.rate_per_s {
-            command.args(["-R", &rate.to_string()]);
-        }
+        job.load_of_ours(&mut command);
         Ok(command)
     }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::super::super::model::{Job, Peer, Said, Written};
+use super::super::super::model::{Job, Peer, Said, Written, this_program};
 use super::super::{FETCH_BYTES, PARTITIONS, Task, resource};
 
 /// librdkafka.
@@ -19,7 +19,7 @@ impl Peer for Librdkafka {
         if !cfg!(feature = "librdkafka") {
             return Err("this program was built without --features librdkafka".into());
         }
-        std::env::current_exe().map_err(|error| format!("this program: {error}"))
+        this_program()
     }
 
     fn command(&self, job: &Job<'_>) -> Result<Command, String> {

@@ -36,10 +36,7 @@ impl Peer for Ours {
         command.args(["kafka", if task.reads() { "consume" } else { "produce" }]);
         command.arg(job.address.to_string());
         command.args(["--topic", resource(job)?.0, "--json", "--quiet"]);
-        command.args(["-t", &job.work.workers.to_string()]);
-        command.args(["-c", &job.work.connections.to_string()]);
-        command.args(["--depth", &job.work.depth.to_string()]);
-        command.args(["-d", &format!("{}s", job.seconds)]);
+        job.load_of_ours(&mut command);
         match task.doing {
             Doing::Produce => {
                 command.args(["--record-size", &task.shape.record_bytes.to_string()]);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::super::super::model::{Job, Peer, Said, Written};
+use super::super::super::model::{Job, Peer, Said, Written, this_program};
 
 /// The floor `memcache`.
 pub(crate) struct Floor;
@@ -14,7 +14,7 @@ impl Peer for Floor {
     }
 
     fn program(&self) -> Result<PathBuf, String> {
-        std::env::current_exe().map_err(|error| format!("this program: {error}"))
+        this_program()
     }
 
     fn command(&self, job: &Job<'_>) -> Result<Command, String> {

@@ -41,13 +41,7 @@ impl Peer for Ours {
 
     fn command(&self, job: &Job<'_>) -> Result<Command, String> {
         let mut command = self.shaped(job);
-        command.args(["-t", &job.work.workers.to_string()]);
-        command.args(["-c", &job.work.connections.to_string()]);
-        command.args(["--depth", &job.work.depth.to_string()]);
-        command.args(["-d", &format!("{}s", job.seconds)]);
-        if let Some(rate) = job.rate_per_s {
-            command.args(["-R", &rate.to_string()]);
-        }
+        job.load_of_ours(&mut command);
         Ok(command)
     }
 
